@@ -4,11 +4,40 @@
 example looks like. Everything builds on the meta device, without weights.
 """
 
+from costmodel.zoo.dpconv import DPConv as DPConv
+from costmodel.zoo.dynamic_split import DynamicSplit as DynamicSplit
 from costmodel.zoo.fasternet import FasterNet as FasterNet
+from costmodel.zoo.inverted_residual import InvertedResidual as InvertedResidual
+from costmodel.zoo.partialnet import PartialNet as PartialNet
+from costmodel.zoo.pat_channel import PATch as PATch
+from costmodel.zoo.pat_self import PATsf as PATsf
+from costmodel.zoo.pat_spatial import PATsp as PATsp
 from costmodel.zoo.pconv import PConv as PConv
 from costmodel.zoo.registry import create as create
 from costmodel.zoo.registry import input_shape as input_shape
 from costmodel.zoo.registry import names as names
 from costmodel.zoo.registry import register as register
+from costmodel.zoo.separable import SeparableConv as SeparableConv
+from costmodel.zoo.squeeze_excitation import SqueezeExcitation as SqueezeExcitation
+from costmodel.zoo.style_attention import SRM as SRM
+from costmodel.zoo.style_attention import GaussianSE as GaussianSE
 
-__all__ = ["FasterNet", "PConv", "create", "input_shape", "names", "register"]
+__all__ = [
+    "SRM",
+    "DPConv",
+    "DynamicSplit",
+    "FasterNet",
+    "GaussianSE",
+    "InvertedResidual",
+    "PATch",
+    "PATsf",
+    "PATsp",
+    "PConv",
+    "PartialNet",
+    "SeparableConv",
+    "SqueezeExcitation",
+    "create",
+    "input_shape",
+    "names",
+    "register",
+]
