@@ -1,0 +1,254 @@
+"""A graph as columns of symbol values: bind every operator once, evaluate for any batch and dtype.
+
+Equal operators (same formula, same symbol values, same dtypes) share a row, so a network of a
+hundred blocks has a few dozen rows. Views have none. A new batch size or precision re-evaluates
+the formulas on the columns and never re-traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from costmodel.errors import UncoveredOperatorError
+from costmodel.formulas.cost import Cost
+from costmodel.formulas.elementwise import operand_elements
+from costmodel.formulas.registry import (
+    COST_FIELDS,
+    Binding,
+    Formula,
+    Kind,
+    bind,
+    binder_of,
+    get_formula,
+)
+from costmodel.graph import DTYPE_BYTES, Graph, Op, TensorSpec
+
+Array = np.ndarray
+
+GEMM_FIELDS = ("batches", "rows", "columns", "contraction")
+
+
+class _Operand(NamedTuple):
+    """Elements and bytes of one operand role (data, weights or output) of one row."""
+
+    elements: float
+    float32: float
+    """How many of the elements are float32, the ones a precision setting converts."""
+    other_bytes: float
+    """Bytes of the elements that stay as they are."""
+
+    def bytes_per_element(self, float32_bytes: float) -> float:
+        if not self.elements:
+            return float32_bytes
+        return (self.float32 * float32_bytes + self.other_bytes) / self.elements
+
+
+class Row(NamedTuple):
+    """One distinct operator: what the columns are built from."""
+
+    binding: Binding
+    kind: Kind
+    dtype: str
+    """Of the first data operand: the arithmetic it runs in."""
+    data: _Operand
+    weights: _Operand
+    output: _Operand
+    batched: bool
+    target: str
+
+
+@dataclass(frozen=True)
+class CostColumns:
+    """Costs of every row; arrays are (rows,) or (batches, rows)."""
+
+    cost: Cost
+    batches: Array
+    """Independent matrix products (groups, heads); 0 where there is no matrix product."""
+    rows: Array
+    columns: Array
+    contraction: Array
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The distinct operators of a graph and where each operator of the graph has its row."""
+
+    graph: Graph
+    table: tuple[Row, ...]
+    row_of_op: Array
+    """(operators,) index into the table; -1 for views."""
+    _cache: dict[Any, CostColumns] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def counts(self) -> Array:
+        """(rows,) how many operators of the graph share each row."""
+        return np.bincount(self.row_of_op[self.row_of_op >= 0], minlength=len(self.table))
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """(rows,) kind of each row."""
+        return tuple(row.kind for row in self.table)
+
+    @cached_property
+    def dtypes(self) -> tuple[str, ...]:
+        """(rows,) dtype each row computes in, as traced."""
+        return tuple(row.dtype for row in self.table)
+
+    @cached_property
+    def uncovered(self) -> Array:
+        """(rows,) whether the row has no formula of its own."""
+        return np.array([kind == "uncovered" for kind in self.kinds], dtype=bool)
+
+    def require_coverage(self) -> None:
+        """Raise if an operator has no formula.
+
+        Raises:
+            UncoveredOperatorError: naming each with its count.
+        """
+        missing: dict[str, int] = {}
+        for row, count in zip(self.table, self.counts, strict=True):
+            if row.kind == "uncovered":
+                missing[row.target] = missing.get(row.target, 0) + int(count)
+        if missing:
+            listed = ", ".join(f"{name} (x{count})" for name, count in sorted(missing.items()))
+            raise UncoveredOperatorError(
+                f"{self.graph.name}: no formula for {listed}; add one (see CONTRIBUTING.md) "
+                "or drop --strict to charge only their bytes"
+            )
+
+    @cached_property
+    def _groups(self) -> list[tuple[Formula, Array, dict[str, Array], dict[str, Array]]]:
+        """Per formula: rows, symbol columns, and which entries follow the batch."""
+        members: dict[str, list[int]] = {}
+        for index, row in enumerate(self.table):
+            members.setdefault(row.binding.formula, []).append(index)
+        groups = []
+        for name, indices in members.items():
+            formula = get_formula(name)
+            rows = [self.table[i] for i in indices]
+            values, follows = {}, {}
+            for symbol in formula.symbols:
+                if symbol in ("b_x", "b_w", "b_y"):
+                    continue
+                values[symbol] = np.array(
+                    [row.binding.values[symbol] for row in rows], dtype=np.float64
+                )
+                follows[symbol] = np.array(
+                    [row.batched and symbol in row.binding.follows for row in rows]
+                )
+            groups.append((formula, np.array(indices), values, follows))
+        return groups
+
+    def evaluate(self, batch: float | Array | None = None, dtype: str = "float32") -> CostColumns:
+        """Cost of every row.
+
+        Args:
+            batch: samples; a (batches,) array gives (batches, rows) results; None as traced.
+            dtype: what float32 tensors are converted to ("float32" leaves them).
+        """
+        sizes = np.asarray(self.graph.batch if batch is None else batch, dtype=np.float64)
+        key = (sizes.tobytes(), sizes.shape, dtype)
+        if key not in self._cache:
+            self._cache[key] = self._evaluate(sizes, DTYPE_BYTES[dtype])
+        return self._cache[key]
+
+    def _evaluate(self, sizes: Array, float32_bytes: float) -> CostColumns:
+        shape = (*sizes.shape, len(self.table))
+        scale = (sizes / self.graph.batch)[..., None] if sizes.shape else sizes / self.graph.batch
+        costs = {name: np.zeros(shape) for name in COST_FIELDS}
+        gemm = {name: np.zeros(shape) for name in GEMM_FIELDS}
+        for formula, indices, values, follows in self._groups:
+            widths = self._bytes_per_element(formula, indices, float32_bytes)
+            arguments = [
+                widths[s] if s in widths else values[s] * np.where(follows[s], scale, 1.0)
+                for s in formula.symbols
+            ]
+            for name, result in zip(COST_FIELDS, formula.evaluate(*arguments), strict=True):
+                costs[name][..., indices] = result
+            if formula.gemm is not None:
+                for name, result in zip(GEMM_FIELDS, formula.gemm(*arguments), strict=True):
+                    gemm[name][..., indices] = result
+        return CostColumns(Cost(**costs), **gemm)
+
+    def _bytes_per_element(
+        self, formula: Formula, indices: Array, float32_bytes: float
+    ) -> dict[str, Array]:
+        roles = {"b_x": "data", "b_w": "weights", "b_y": "output"}
+        return {
+            symbol: np.array(
+                [getattr(self.table[i], role).bytes_per_element(float32_bytes) for i in indices]
+            )
+            for symbol, role in roles.items()
+            if symbol in formula.symbols
+        }
+
+
+def columns_of(graph: Graph) -> Columns:
+    """Bind every operator of a graph to its formula."""
+    keys: dict[Any, int] = {}
+    row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
+    rows: list[Row] = []
+    for index, op in enumerate(graph.ops):
+        if op.is_view:
+            continue
+        row = bind_op(op, graph.inputs_of(op), graph.outputs_of(op))
+        binding = row.binding
+        key = (binding.formula, tuple(binding.values.values()), *row[1:])
+        found = keys.get(key)
+        if found is None:
+            found = keys[key] = len(rows)
+            rows.append(row)
+        row_of_op[index] = found
+    return Columns(graph, tuple(rows), row_of_op)
+
+
+def bind_op(op: Op, inputs: list[TensorSpec | None], outputs: list[TensorSpec]) -> Row:
+    """The row of one operator: its formula's symbol values and the dtypes of its operands.
+
+    An operator without a formula is charged its bytes, under the kind "uncovered".
+    """
+    batched = any(y.batched for y in outputs)
+    binder = binder_of(op.target)
+    if binder is None:
+        data_elements, constant = operand_elements(inputs, batched)
+        written = sum(y.numel for y in outputs)
+        binding = bind(
+            "movement", kind="uncovered", primitive=op.target,
+            e_x=data_elements, e_w=constant, e_y=written,
+        )  # fmt: skip
+    else:
+        binding = binder(op, inputs, outputs)
+    kind = binding.kind or get_formula(binding.formula).kind
+    data, weights = [], []
+    for spec in inputs:
+        if spec is not None:
+            role = weights if spec.is_weight or (batched and not spec.batched) else data
+            role.append(spec)
+    first = data[0] if data else (weights[0] if weights else outputs[0] if outputs else None)
+    return Row(
+        binding=binding,
+        kind=kind,
+        dtype=first.dtype if first is not None else "float32",
+        data=_operand(data),
+        weights=_operand(weights),
+        output=_operand(outputs),
+        batched=batched,
+        target=op.target,
+    )
+
+
+def _operand(specs: list[TensorSpec]) -> _Operand:
+    elements = float32 = other = 0.0
+    for spec in specs:
+        count = spec.distinct
+        elements += count
+        if spec.dtype == "float32":
+            float32 += count
+        else:
+            other += count * DTYPE_BYTES[spec.dtype]
+    return _Operand(elements, float32, other)

@@ -1,0 +1,325 @@
+"""The operator graph: what a traced model is, in framework-free and immutable form.
+
+A `Graph` is a list of operators in execution order over a list of tensors. Every front end
+(PyTorch eager, torch.export, ONNX) produces it; formulas, passes and the engine read it.
+
+Operators carry ATen names ("aten::convolution", "aten::linear"), the best documented vocabulary
+of the field; other front ends translate to it. In-place and out variants carry the functional
+name ("aten::relu_" is "aten::relu"), since they cost the same; what they overwrite shows in the
+storage of their output.
+
+Views are operators too (they keep the dataflow connected) but move nothing: their output shares
+the `storage` of their input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from costmodel.errors import GraphError
+
+if TYPE_CHECKING:
+    import networkx
+
+    from costmodel.estimate import Estimate
+
+Dim = Any
+"""A size: an int, or a sympy expression when the graph was traced symbolically."""
+
+TensorKind = Literal["input", "parameter", "buffer", "constant", "activation"]
+
+DTYPE_BYTES: Mapping[str, float] = {
+    "float64": 8,
+    "float32": 4,
+    "tf32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "complex64": 8,
+    "complex128": 16,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "qint8": 1,
+    "quint8": 1,
+    "qint32": 4,
+    "int4": 0.5,
+    "bool": 1,
+}
+"""Bytes per element in memory (tf32 is stored as float32)."""
+
+FORMAT_VERSION = 1
+
+
+class TensorSpec(NamedTuple):
+    """A tensor of the graph: its shape and where its memory is, never its values."""
+
+    id: int
+    shape: tuple[Dim, ...]
+    dtype: str
+    kind: TensorKind
+    strides: tuple[Dim, ...] | None
+    """In elements, or None for contiguous; a stride of 0 marks an expanded dimension."""
+    storage: int
+    """The id of the tensor that owns the memory; a view has that of its base."""
+    batched: bool
+    """Whether the values depend on a model input, so that the size follows the batch."""
+    name: str = ""
+    """Qualified name of a parameter, buffer or input; empty for activations."""
+
+    @property
+    def numel(self) -> Dim:
+        """Number of elements, expanded ones included."""
+        return prod(self.shape)
+
+    @property
+    def distinct(self) -> Dim:
+        """Number of different elements in memory: expanded (stride 0) dimensions count once."""
+        if self.strides is None or 0 not in self.strides:
+            return prod(self.shape)
+        return prod(s for s, step in zip(self.shape, self.strides, strict=True) if step != 0)
+
+    @property
+    def bytes(self) -> Dim:
+        """Size of the distinct elements in memory, in bytes."""
+        return self.distinct * DTYPE_BYTES[self.dtype]
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether this is a parameter or buffer of the model."""
+        return self.kind in ("parameter", "buffer")
+
+
+class Op(NamedTuple):
+    """One operator of the graph."""
+
+    target: str
+    """ATen name without overload: "aten::convolution"."""
+    inputs: tuple[int | None, ...]
+    """Tensor ids in argument order, lists flattened; None where an optional one is absent."""
+    outputs: tuple[int, ...]
+    attrs: Mapping[str, Any]
+    """Arguments that are not tensors, by their schema name."""
+    module: str
+    """Qualified path of the innermost module that ran it, "" for the root."""
+    is_view: bool = False
+    phase: str = "forward"
+    """"forward", "backward" or "optimizer"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A traced model. Immutable; build one with `costmodel.trace` or `Graph.from_json`."""
+
+    name: str
+    tensors: tuple[TensorSpec, ...]
+    """Indexed by tensor id."""
+    ops: tuple[Op, ...]
+    """In execution order."""
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    batch: int = 1
+    """The batch size it was traced at."""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Class name by qualified module path."""
+    weights: tuple[int, ...] = ()
+    """Ids of all parameters and buffers of the model, also those no operator touched."""
+    rung: str = "eager"
+    """Which front end traced it."""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """How it was traced: {"mode": "infer", "autocast": "float16", ...}."""
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of trainable parameters, shared ones counted once."""
+        return sum(
+            self.tensors[i].numel for i in self.weights if self.tensors[i].kind == "parameter"
+        )
+
+    @cached_property
+    def weight_bytes(self) -> float:
+        """Memory of parameters and buffers, in bytes."""
+        return sum(self.tensors[i].bytes for i in self.weights)
+
+    @cached_property
+    def op_names(self) -> tuple[str, ...]:
+        """A readable unique name per operator: its module path and its own name if needed."""
+        owners: dict[str, int] = {}
+        for op in self.ops:
+            if not op.is_view:
+                owners[op.module] = owners.get(op.module, 0) + 1
+        seen: dict[str, int] = {}
+        names = []
+        for op in self.ops:
+            short = op.target.rpartition("::")[2]
+            alone = owners.get(op.module) == 1 and op.module and not op.is_view
+            name = op.module if alone else f"{op.module}.{short}".lstrip(".")
+            seen[name] = seen.get(name, 0) + 1
+            names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        return tuple(names)
+
+    def inputs_of(self, op: Op) -> list[TensorSpec | None]:
+        """The input tensors of an operator, None where an optional one is absent."""
+        tensors = self.tensors
+        return [None if i is None else tensors[i] for i in op.inputs]
+
+    def outputs_of(self, op: Op) -> list[TensorSpec]:
+        """The output tensors of an operator."""
+        tensors = self.tensors
+        return [tensors[i] for i in op.outputs]
+
+    def edges(self) -> Iterator[tuple[int, int, int]]:
+        """Dataflow as (producing operator, consuming operator, tensor id)."""
+        producer: dict[int, int] = {}
+        for index, op in enumerate(self.ops):
+            for tensor in op.inputs:
+                if tensor in producer:
+                    yield producer[tensor], index, tensor
+            for tensor in op.outputs:
+                producer[tensor] = index
+
+    def to_networkx(self) -> networkx.MultiDiGraph:
+        """The dataflow as a networkx graph: a node per operator, an edge per tensor passed on."""
+        import networkx
+
+        result = networkx.MultiDiGraph(name=self.name)
+        for index, (op, name) in enumerate(zip(self.ops, self.op_names, strict=True)):
+            result.add_node(index, name=name, target=op.target, module=op.module, view=op.is_view)
+        for source, sink, tensor in self.edges():
+            spec = self.tensors[tensor]
+            result.add_edge(source, sink, tensor=tensor, shape=spec.shape, dtype=spec.dtype)
+        return result
+
+    def renamed(self, name: str) -> Graph:
+        """The same graph under another name."""
+        return replace(self, name=name)
+
+    def estimate(self, devices: Any, **settings: Any) -> Estimate:
+        """Predict time on one or more devices; see `costmodel.estimate`."""
+        from costmodel.estimate import estimate
+
+        return estimate(self, devices, **settings)
+
+    # ---------------------------------------------------------------- JSON
+
+    def to_json(self) -> str:
+        """A JSON document that `from_json` reads back to an equal graph.
+
+        Raises:
+            GraphError: if sizes are symbolic (substitute numbers first).
+        """
+        document = {
+            "format": "costmodel-graph",
+            "version": FORMAT_VERSION,
+            "name": self.name,
+            "batch": self.batch,
+            "rung": self.rung,
+            "conditions": dict(self.conditions),
+            "modules": dict(self.modules),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "weights": self.weights,
+            "tensors": [t._asdict() for t in self.tensors],
+            "ops": [o._asdict() for o in self.ops],
+        }
+        try:
+            return json.dumps(document, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise GraphError(f"graph {self.name!r} cannot be written as JSON: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Graph:
+        """Read what `to_json` wrote.
+
+        Raises:
+            GraphError: if the text is not such a document, naming the first offending place.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise GraphError(f"not a JSON document: {error}") from error
+        if not isinstance(document, dict) or document.get("format") != "costmodel-graph":
+            raise GraphError('not a costmodel graph: expected {"format": "costmodel-graph", ...}')
+        if document.get("version") != FORMAT_VERSION:
+            raise GraphError(
+                f"graph format version {document.get('version')!r} is not supported; "
+                f"this release reads version {FORMAT_VERSION}"
+            )
+        try:
+            tensors = tuple(_read_tensor(i, t) for i, t in enumerate(document["tensors"]))
+            ops = tuple(_read_op(i, o, len(tensors)) for i, o in enumerate(document["ops"]))
+            graph = cls(
+                name=str(document["name"]),
+                tensors=tensors,
+                ops=ops,
+                inputs=_read_ids("inputs", document["inputs"], len(tensors)),
+                outputs=_read_ids("outputs", document["outputs"], len(tensors)),
+                weights=_read_ids("weights", document["weights"], len(tensors)),
+                batch=_read_size("batch", document["batch"]),
+                modules={str(k): str(v) for k, v in document["modules"].items()},
+                rung=str(document["rung"]),
+                conditions=dict(document["conditions"]),
+            )
+        except KeyError as error:
+            raise GraphError(f"graph document lacks the key {error}") from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise GraphError(f"graph document is malformed: {error}") from error
+        return graph
+
+    # ------------------------------------------------------------- display
+
+    def __repr__(self) -> str:
+        return (
+            f"Graph({self.name!r}, {sum(not o.is_view for o in self.ops)} operators, "
+            f"{self.parameters:,} parameters, batch {self.batch})"
+        )
+
+
+_MAX_DIM = 2**53  # beyond it float64 columns are no longer exact
+
+
+def _read_size(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_DIM:
+        raise GraphError(f"{where}: expected a size from 0 to 2^53, got {value!r}")
+    return value
+
+
+def _read_ids(where: str, values: Any, count: int) -> tuple[int, ...]:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+            raise GraphError(f"{where}: no tensor {value!r} (there are {count})")
+    return tuple(values)
+
+
+def _read_tensor(index: int, fields: dict[str, Any]) -> TensorSpec:
+    where = f"tensors[{index}]"
+    spec = TensorSpec(**fields)
+    if spec.id != index:
+        raise GraphError(f"{where}: id is {spec.id!r}, expected {index}")
+    if spec.dtype not in DTYPE_BYTES:
+        raise GraphError(f"{where}: unknown dtype {spec.dtype!r}")
+    if spec.kind not in ("input", "parameter", "buffer", "constant", "activation"):
+        raise GraphError(f"{where}: unknown kind {spec.kind!r}")
+    shape = tuple(_read_size(f"{where}.shape", s) for s in spec.shape)
+    strides = None if spec.strides is None else tuple(int(s) for s in spec.strides)
+    if strides is not None and len(strides) != len(shape):
+        raise GraphError(f"{where}: {len(strides)} strides for {len(shape)} dimensions")
+    return spec._replace(shape=shape, strides=strides, batched=bool(spec.batched))
+
+
+def _read_op(index: int, fields: dict[str, Any], count: int) -> Op:
+    where = f"ops[{index}]"
+    op = Op(**fields)
+    if not isinstance(op.target, str) or not isinstance(op.attrs, dict):
+        raise GraphError(f"{where}: expected a target name and an attribute object")
+    _read_ids(f"{where}.inputs", [i for i in op.inputs if i is not None], count)
+    _read_ids(f"{where}.outputs", op.outputs, count)
+    return op._replace(inputs=tuple(op.inputs), outputs=tuple(op.outputs))

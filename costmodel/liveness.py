@@ -1,0 +1,92 @@
+"""Peak memory: which tensors are alive while each operator runs.
+
+Memory is owned by storages: a view keeps its base alive. A storage lives from the operator that
+creates it to the last one that touches it or a view of it; model inputs live from the start,
+results to the end. Weights and buffers are always there and are reported apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from costmodel.graph import DTYPE_BYTES, Graph
+
+Array = np.ndarray
+
+
+class _Size(NamedTuple):
+    batched: bool
+    float32: float
+    """Elements that a precision setting converts."""
+    other_bytes: float
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """Live activation memory at every operator, split by what batch and precision change."""
+
+    batched_float32: Array
+    """(operators,) float32 elements that grow with the batch."""
+    batched_bytes: Array
+    fixed_float32: Array
+    fixed_bytes: Array
+    traced_batch: int
+
+    def bytes_at(self, batch: float, float32_bytes: float = 4) -> Array:
+        """(operators,) bytes alive while each operator runs, weights not included."""
+        growing: Array = self.batched_float32 * float32_bytes + self.batched_bytes
+        fixed: Array = self.fixed_float32 * float32_bytes + self.fixed_bytes
+        return growing * (batch / self.traced_batch) + fixed
+
+    def peak_bytes(self, batch: float, float32_bytes: float = 4) -> float:
+        """Peak of `bytes_at` over the run."""
+        alive = self.bytes_at(batch, float32_bytes)
+        return float(alive.max()) if alive.size else 0.0
+
+
+def liveness_of(graph: Graph) -> Liveness:
+    """Work out the lifetimes of a graph's activations."""
+    count = len(graph.ops)
+    sizes: dict[int, _Size] = {}
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+
+    def touch(tensor: int, when: int) -> None:
+        spec = graph.tensors[tensor]
+        owner = graph.tensors[spec.storage]
+        if owner.is_weight:
+            return
+        first.setdefault(owner.id, when)
+        last[owner.id] = max(last.get(owner.id, when), when)
+        if owner.id not in sizes:
+            is_float32 = owner.dtype == "float32"
+            sizes[owner.id] = _Size(
+                spec.batched or owner.batched,
+                float(owner.distinct) if is_float32 else 0.0,
+                0.0 if is_float32 else float(owner.distinct) * DTYPE_BYTES[owner.dtype],
+            )
+        elif spec.batched and not sizes[owner.id].batched:
+            # A buffer made empty and filled with data later grows with the batch.
+            sizes[owner.id] = sizes[owner.id]._replace(batched=True)
+
+    for tensor in graph.inputs:
+        touch(tensor, 0)
+    for index, op in enumerate(graph.ops):
+        for tensor in (*op.inputs, *op.outputs):
+            if tensor is not None:
+                touch(tensor, index)
+    for tensor in graph.outputs:
+        touch(tensor, count - 1)
+
+    # Add each storage at its first operator and remove it after its last, then accumulate.
+    changes = np.zeros((4, count + 1))
+    for owner, size in sizes.items():
+        offset = 0 if size.batched else 2
+        for start, sign in ((first[owner], 1), (last[owner] + 1, -1)):
+            changes[offset, start] += sign * size.float32
+            changes[offset + 1, start] += sign * size.other_bytes
+    alive = changes.cumsum(axis=1)[:, :count]
+    return Liveness(alive[0], alive[1], alive[2], alive[3], graph.batch)

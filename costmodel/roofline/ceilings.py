@@ -1,0 +1,116 @@
+"""Ceilings: device profiles as columns of peak rates and bandwidths for the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.hardware import DeviceProfile
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device and how much of it is used: `threads` cores of a CPU, or all of it (None)."""
+
+    profile: DeviceProfile
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is None:
+            return
+        if self.profile.kind != "cpu":
+            raise UsageError(
+                f"{self.profile.id} is a {self.profile.kind}; only a cpu takes a number of threads"
+            )
+        if not 1 <= self.threads <= self.profile.units:
+            raise UsageError(
+                f"{self.profile.id} has {self.profile.units:.0f} cores; cannot use {self.threads}"
+            )
+
+    @property
+    def label(self) -> str:
+        """"epyc-73f3", or "epyc-73f3@1" for one of its cores."""
+        return self.profile.id if self.threads is None else f"{self.profile.id}@{self.threads}"
+
+    @property
+    def share(self) -> float:
+        """Share of the compute units in use."""
+        return 1.0 if self.threads is None else self.threads / self.profile.units
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Rates of several devices for one set of dtypes; all arrays start with (devices,)."""
+
+    targets: tuple[Target, ...]
+    dtypes: tuple[str, ...]
+    matrix_peak: Array
+    """(devices, dtypes) FLOP/s of dense matrix products, on whichever engine is fastest."""
+    vector_peak: Array
+    """(devices, dtypes) FLOP/s of vector arithmetic."""
+    bandwidth: Array
+    """(devices,) B/s of main memory."""
+    launch: Array
+    """(devices,) seconds to start an operator."""
+    notes: tuple[tuple[str, ...], ...]
+    """(devices,) what had to be assumed."""
+
+
+def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
+    """Look up the peaks and bandwidths of devices.
+
+    A dtype that a device has no peak for is computed in float32, with a note that says so.
+
+    Raises:
+        UsageError: if a profile lacks a float32 peak or a memory bandwidth.
+    """
+    matrix = np.empty((len(targets), len(dtypes)))
+    vector = np.empty_like(matrix)
+    bandwidth, launch = np.empty(len(targets)), np.empty(len(targets))
+    notes: list[tuple[str, ...]] = []
+    for i, target in enumerate(targets):
+        profile, assumed = target.profile, []
+        for j, dtype in enumerate(dtypes):
+            best, missing = _matrix_peak(profile, dtype)
+            if missing:
+                assumed.append(f"{target.label} has no {dtype} peak: computed in float32")
+            matrix[i, j] = best * target.share
+            vector[i, j] = _vector_peak(profile, dtype, best) * target.share
+        bandwidth[i] = _require(profile, profile.bandwidth("dram"), "a dram bandwidth")
+        overhead = profile.launch_overhead
+        if overhead is None:
+            assumed.append(f"{target.label} has no launch overhead: taken as 0")
+        launch[i] = overhead or 0.0
+        notes.append(tuple(assumed))
+    return Ceilings(
+        tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, tuple(notes)
+    )
+
+
+def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
+    peak = profile.peak(dtype)
+    if peak is None and dtype == "tf32":
+        # Frameworks fall back to full float32 where there is no tf32 engine.
+        peak = profile.peak("float32")
+    if peak is not None:
+        return peak, False
+    return _require(profile, profile.peak("float32"), "a float32 peak"), True
+
+
+def _vector_peak(profile: DeviceProfile, dtype: str, fallback: float) -> float:
+    for name in (dtype, "float32"):
+        peak = profile.peak(name, "vector")
+        if peak is not None:
+            return peak
+    return fallback
+
+
+def _require(profile: DeviceProfile, value: float | None, what: str) -> float:
+    if not value:
+        raise UsageError(f"{profile.id}: the profile lacks {what}, which an estimate needs")
+    return value

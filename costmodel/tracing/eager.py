@@ -1,0 +1,182 @@
+"""The default front end: run the model once on meta tensors and record what it does.
+
+Nothing is computed and no weights are allocated. Two layers record: `shape_rules` answers the hot
+functions at the call, `recorder` sees everything else at the dispatcher. If a model cannot run on
+meta tensors (its Python looks at values), it is run once for real on the CPU as the last rung,
+and the graph says so.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from costmodel.errors import TraceError
+from costmodel.graph import Graph
+from costmodel.tracing.recorder import Recorder, tensors_in
+from costmodel.tracing.shape_rules import ShapeRules
+from costmodel.tracing.tape import Tape
+
+
+def trace(
+    model: nn.Module,
+    *inputs: Any,
+    name: str | None = None,
+    rung: str | None = None,
+    **keyword_inputs: Any,
+) -> Graph:
+    """Trace one forward pass in inference mode.
+
+    Args:
+        model: any module, on any device; weights need not exist (build it under
+            `torch.device("meta")`). It is traced in eval mode and left as it was.
+        inputs: example inputs as the model takes them; a tuple of ints is read as the shape of a
+            float32 tensor. The first dimension of the first tensor is the batch.
+        name: name of the graph, by default the class name.
+        rung: "eager" to insist on meta tensors, "cpu" to insist on a real run; by default the
+            second is tried when the first fails.
+
+    Raises:
+        TraceError: if the model's forward fails, with the place in the model and the shapes.
+    """
+    args = tuple(_as_input(value) for value in inputs)
+    kwargs = {key: _as_input(value) for key, value in keyword_inputs.items()}
+    rungs: dict[str, Callable[[nn.Module, Any, Any], tuple[Tape, Any, Any]]] = {
+        "eager": _run_on_meta,
+        "cpu": _run_on_cpu,
+    }
+    if rung is not None:
+        rungs = {rung: rungs[rung]}
+    failures: list[str] = []
+    first: BaseException | None = None
+    for label, run in rungs.items():
+        try:
+            with _inference(model):
+                tape, used, result = run(model, args, kwargs)
+        except Exception as error:  # whatever the user's model raises
+            failures.append(f"{label}: {_describe(error)}")
+            first = first or error
+            if not _depends_on_values(error):
+                break
+            continue
+        tensors = tensors_in(used)
+        batch = int(tensors[0].shape[0]) if tensors and tensors[0].dim() else 1
+        return tape.to_graph(
+            name or type(model).__name__,
+            tensors,
+            tensors_in(result),
+            batch=max(batch, 1),
+            rung=label,
+            conditions={"mode": "infer"},
+        )
+    shapes = ", ".join(str(tuple(t.shape)) for t in tensors_in((args, kwargs))) or "no tensors"
+    raise TraceError(
+        f"{name or type(model).__name__}: forward failed with inputs {shapes}: "
+        + "; then ".join(failures)
+    ) from first
+
+
+def _run_on_meta(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, Any]:
+    model = model if _is_on_meta(model) else _meta_copy(model)
+    args, kwargs = _to_meta(args), _to_meta(kwargs)
+    tape = Tape(model)
+    with torch.no_grad(), tape.paths.following(), Recorder(tape), ShapeRules(tape):
+        result = model(*args, **kwargs)
+    return tape, (args, kwargs), result
+
+
+def _run_on_cpu(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, Any]:
+    if any(p.is_meta for p in (*model.parameters(), *model.buffers())):
+        model = copy.deepcopy(model).to_empty(device="cpu")
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data.zero_()
+    args, kwargs = _to_cpu(args), _to_cpu(kwargs)
+    tape = Tape(model)
+    with torch.no_grad(), tape.paths.following(), Recorder(tape):
+        result = model(*args, **kwargs)
+    return tape, (args, kwargs), result
+
+
+@contextmanager
+def _inference(model: nn.Module) -> Iterator[None]:
+    """Eval mode for the duration, each module's own mode restored afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _is_on_meta(model: nn.Module) -> bool:
+    return all(t.is_meta for t in (*model.parameters(), *model.buffers()))
+
+
+def _meta_copy(model: nn.Module) -> nn.Module:
+    """A copy on the meta device that shares nothing and allocates nothing."""
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if id(tensor) not in memo:
+            moved = tensor.detach().to("meta")
+            if isinstance(tensor, nn.Parameter):
+                moved = nn.Parameter(moved, requires_grad=tensor.requires_grad)
+            memo[id(tensor)] = moved
+    return copy.deepcopy(model, memo)
+
+
+def _as_input(value: Any) -> Any:
+    if isinstance(value, (tuple, list)) and value and all(type(v) is int for v in value):
+        if any(v <= 0 for v in value):
+            raise TraceError(f"input shape {tuple(value)}: sizes must be positive")
+        return torch.empty(tuple(value), device="meta")
+    return value
+
+
+def _to_meta(value: Any) -> Any:
+    return _map_tensors(value, lambda t: t if t.is_meta else t.to("meta"))
+
+
+def _to_cpu(value: Any) -> Any:
+    return _map_tensors(
+        value, lambda t: torch.zeros(t.shape, dtype=t.dtype) if t.is_meta else t.cpu()
+    )
+
+
+def _map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: _map_tensors(v, function) for key, v in value.items()}
+    if isinstance(value, Sequence) and type(value) in (list, tuple):
+        return type(value)(_map_tensors(v, function) for v in value)
+    return value
+
+
+def _depends_on_values(error: BaseException) -> bool:
+    """Whether a failure says that a value was needed that meta tensors do not have."""
+    text = f"{type(error).__name__} {error}".lower()
+    return any(
+        sign in text
+        for sign in ("meta tensor", "meta device", "'meta'", "data-dependent", "item()", "device meta")
+    )
+
+
+def _describe(error: BaseException) -> str:
+    """One line: the error, and the last line of the model's own code it came from."""
+    place = ""
+    frame = error.__traceback__
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        if "/torch/" not in filename and "/costmodel/tracing/" not in filename:
+            function = frame.tb_frame.f_code.co_name
+            place = f" (in {function}, {filename.rpartition('/')[2]}:{frame.tb_lineno})"
+        frame = frame.tb_next
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}{place}"

@@ -1,0 +1,105 @@
+"""Records every ATen operator that runs, by a dispatch mode: complete, for any Python code."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from costmodel.tracing.tape import Tape
+
+FREE = frozenset(
+    {
+        "aten::detach",
+        "aten::empty",
+        "aten::empty_like",
+        "aten::empty_strided",
+        "aten::new_empty",
+        "aten::new_empty_strided",
+        "aten::lift_fresh",
+        "aten::lift_fresh_copy",
+        "aten::is_same_size",
+        "aten::sym_size",
+        "prim::device",
+    }
+)
+"""Operators that move nothing and compute nothing: views, and memory that nobody filled."""
+
+
+class _Schema(NamedTuple):
+    target: str
+    names: tuple[str, ...]
+    is_view: bool
+
+
+@cache
+def _schema_of(func: OpOverload) -> _Schema:
+    schema = func._schema
+    target = schema.name
+    aliases = [a.alias_info for a in schema.arguments if a.alias_info is not None]
+    writes = any(a.is_write for a in aliases)
+    if writes and target.endswith("_") and not target.endswith("__"):
+        target = target[:-1]
+    is_view = (bool(aliases) and not writes) or target in FREE
+    return _Schema(target, tuple(a.name for a in schema.arguments), is_view)
+
+
+class Recorder(TorchDispatchMode):
+    """Puts every operator that reaches the dispatcher on the tape.
+
+    While `depth` is above zero nothing is recorded: a composite operator (linear, attention) has
+    been recorded as one and its parts are running.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()
+        self.tape = tape
+        self.depth = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self.depth == 0 and not torch._C._dispatch_tls_is_dispatch_key_excluded(
+            torch._C.DispatchKey.Python
+        ):
+            self._record(func, args, kwargs, result)
+        return result
+
+    def _record(
+        self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> None:
+        schema = _schema_of(func)
+        inputs: list[torch.Tensor | None] = []
+        attrs: dict[str, Any] = {}
+        for name, value in (*zip(schema.names, args, strict=False), *kwargs.items()):
+            if isinstance(value, torch.Tensor):
+                inputs.append(value)
+            elif value is None:
+                inputs.append(None)
+            elif isinstance(value, (list, tuple)) and any(
+                isinstance(v, torch.Tensor) for v in value
+            ):
+                inputs.extend(value)
+            else:
+                attrs[name] = value
+        outputs = tensors_in(result)
+        if outputs:
+            self.tape.emit(schema.target, inputs, outputs, attrs, schema.is_view)
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """All tensors in a result, however nested in lists, tuples, dicts and dataclasses."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (list, tuple, set)):
+        return [t for v in value for t in tensors_in(v)]
+    if isinstance(value, dict):
+        return [t for v in value.values() for t in tensors_in(v)]
+    if hasattr(value, "__dataclass_fields__"):
+        return [t for name in value.__dataclass_fields__ for t in tensors_in(getattr(value, name))]
+    return []

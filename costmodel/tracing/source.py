@@ -1,0 +1,178 @@
+"""Model sources: one string names a model wherever it comes from.
+
+zoo:fasternet_t0          the networks that ship with this package (needs torch only)
+timm:resnet50             timm's models, without weights
+torchvision:resnet50      torchvision's models, without weights
+FILE.py:factory           a function in your file that returns a module, or (module, inputs)
+
+Models are built on the meta device: no weights are allocated or downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from costmodel.errors import TraceError, UnknownNameError, UsageError
+from costmodel.graph import Graph
+from costmodel.tracing.eager import trace
+
+IMAGE = (3, 224, 224)
+"""Input of a vision model that states none: channels, height, width."""
+
+
+class Source(NamedTuple):
+    """A model that was found, with example inputs."""
+
+    name: str
+    model: nn.Module
+    inputs: tuple[Any, ...]
+
+
+def load_graph(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Graph:
+    """Load a model by its source string and trace it.
+
+    Args:
+        source: see the module's docstring.
+        batch: batch size to trace at.
+        input_shape: shape of one sample, (channels, height, width) for images; by default the
+            model's own.
+
+    Raises:
+        UnknownNameError: for an unknown kind of source or model, with the nearest names.
+        UsageError: if an extra is not installed, or the batch or shape makes no sense.
+        TraceError: if the model cannot be built or its forward fails.
+    """
+    if batch < 1:
+        raise UsageError(f"batch {batch}: expected at least 1")
+    found = load_source(source, batch, input_shape)
+    return trace(found.model, *found.inputs, name=found.name)
+
+
+def load_source(
+    source: str, batch: int = 1, input_shape: Sequence[int] | None = None
+) -> Source:
+    """Build the model a source string names, on the meta device, with example inputs."""
+    kind, separator, name = source.partition(":")
+    if source.rpartition(":")[0].endswith(".py"):
+        return _from_file(source, batch, input_shape)
+    if not separator or kind not in _LOADERS:
+        kinds = ", ".join(f"{k}:NAME" for k in _LOADERS)
+        hint = f"sources are {kinds} and FILE.py:factory"
+        if not separator:
+            raise UnknownNameError("model source", source, _suggestions(source), hint)
+        raise UnknownNameError("kind of model source", kind, _LOADERS, hint)
+    model, sample = _LOADERS[kind](name)
+    return Source(name, model, (_images(batch, input_shape or sample),))
+
+
+def _images(batch: int, sample: Sequence[int]) -> torch.Tensor:
+    if any(size < 1 for size in sample):
+        raise UsageError(f"input shape {tuple(sample)}: sizes must be positive")
+    return torch.empty((batch, *sample), device="meta")
+
+
+def _build(what: str, factory: Callable[[], Any]) -> Any:
+    """Run a factory on the meta device; for real if it needs values."""
+    try:
+        with torch.device("meta"):
+            return factory()
+    except Exception as first:
+        try:
+            return factory()
+        except Exception as error:
+            raise TraceError(f"{what}: could not be built: {type(error).__name__}: {error}") from first
+
+
+def _check(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in (names := set(known)):
+        raise UnknownNameError(f"{kind} model", name, names)
+
+
+def _from_zoo(name: str) -> tuple[nn.Module, Sequence[int]]:
+    from costmodel import zoo
+
+    _check("zoo", name, zoo.names())
+    return _build(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
+
+
+def _from_timm(name: str) -> tuple[nn.Module, Sequence[int]]:
+    try:
+        import timm
+    except ImportError:
+        raise UsageError(_extra("timm")) from None
+    _check("timm", name.partition(".")[0], timm.list_models())
+    model = _build(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
+    return model, tuple(config.get("input_size", IMAGE))
+
+
+def _from_torchvision(name: str) -> tuple[nn.Module, Sequence[int]]:
+    try:
+        from torchvision import models
+    except ImportError:
+        raise UsageError(_extra("torchvision")) from None
+    _check("torchvision", name, models.list_models())
+    options: dict[str, Any] = {"weights": None}
+    if name.startswith(("googlenet", "inception")):
+        options["init_weights"] = False
+    if "/" not in name and models.get_model_builder(name).__module__.find("detection") >= 0:
+        options["weights_backbone"] = None
+    model = _build(f"torchvision:{name}", lambda: models.get_model(name, **options))
+    return model, (3, 299, 299) if name == "inception_v3" else IMAGE
+
+
+_LOADERS: dict[str, Callable[[str], tuple[nn.Module, Sequence[int]]]] = {
+    "zoo": _from_zoo,
+    "timm": _from_timm,
+    "torchvision": _from_torchvision,
+}
+
+
+def _extra(package: str) -> str:
+    return f"{package} is not installed; install it with: pip install 'roofline-costmodel[zoo]'"
+
+
+def _suggestions(name: str) -> list[str]:
+    from costmodel import zoo
+
+    return [f"zoo:{known}" for known in zoo.names()] + [f"timm:{name}", f"torchvision:{name}"]
+
+
+def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> Source:
+    filename, _, factory_name = source.rpartition(":")
+    path = Path(filename)
+    if not path.is_file():
+        raise UsageError(f"{filename}: no such file")
+    module_name = f"_costmodel_source_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise TraceError(f"{filename}: importing it failed: {type(error).__name__}: {error}") from error
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise UnknownNameError(f"factory in {filename}", factory_name, known)
+    built = _build(source, factory)
+    model, inputs = built if isinstance(built, tuple) else (built, None)
+    if not isinstance(model, nn.Module):
+        raise TraceError(
+            f"{source}: returned {type(model).__name__}; expected a torch.nn.Module or a pair "
+            "(module, inputs)"
+        )
+    if inputs is None or input_shape is not None:
+        shape = input_shape or getattr(factory, "input_shape", IMAGE)
+        inputs = (_images(batch, shape),)
+    elif not isinstance(inputs, (tuple, list)):
+        inputs = (inputs,)
+    return Source(factory_name, model, tuple(inputs))
