@@ -11,13 +11,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from costmodel.errors import TraceError
+from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
+from costmodel.tracing.device_typed import run_device_typed
 from costmodel.tracing.recorder import Recorder, tensors_in
 from costmodel.tracing.shape_rules import ShapeRules
 from costmodel.tracing.tape import Tape
@@ -28,6 +30,9 @@ def trace(
     *inputs: Any,
     name: str | None = None,
     rung: str | None = None,
+    autocast: str | None = None,
+    layout: str = "nchw",
+    device_type: str = "cuda",
     **keyword_inputs: Any,
 ) -> Graph:
     """Trace one forward pass in inference mode.
@@ -40,6 +45,9 @@ def trace(
         name: name of the graph, by default the class name.
         rung: "eager" to insist on meta tensors, "cpu" to insist on a real run; by default the
             second is tried when the first fails.
+        autocast: "float16" or "bfloat16" to trace under the framework's own autocast.
+        layout: "nhwc" to store images channels-last, "nchw" as they come.
+        device_type: whose autocast policy applies, "cuda" or "cpu".
 
     Raises:
         TraceError: if the model's forward fails, with the place in the model and the shapes.
@@ -50,7 +58,24 @@ def trace(
         "eager": _run_on_meta,
         "cpu": _run_on_cpu,
     }
-    if rung is not None:
+    conditions = {"mode": "infer"}
+    if autocast is not None or layout != "nchw":
+        if autocast not in (None, "float16", "bfloat16") or layout not in ("nchw", "nhwc"):
+            raise UsageError(
+                f"autocast {autocast!r}, layout {layout!r}: expected float16 or bfloat16, and "
+                "nchw or nhwc"
+            )
+        rungs = {
+            "fake": partial(
+                run_device_typed,
+                map_tensors=_map_tensors,
+                autocast=autocast,
+                layout=layout,
+                device_type=device_type,
+            )
+        }
+        conditions |= {"autocast": autocast or "", "layout": layout}
+    elif rung is not None:
         rungs = {rung: rungs[rung]}
     failures: list[str] = []
     first: BaseException | None = None
@@ -72,7 +97,7 @@ def trace(
             tensors_in(result),
             batch=max(batch, 1),
             rung=label,
-            conditions={"mode": "infer"},
+            conditions=conditions,
         )
     shapes = ", ".join(str(tuple(t.shape)) for t in tensors_in((args, kwargs))) or "no tensors"
     raise TraceError(

@@ -13,6 +13,8 @@ from costmodel.tracing.tape import Tape
 
 FREE = frozenset(
     {
+        "aten::_unsafe_view",
+        "aten::as_strided",
         "aten::detach",
         "aten::empty",
         "aten::empty_like",

@@ -1,0 +1,133 @@
+"""Tracing where the device type matters: autocast and memory layout, on fake tensors.
+
+Autocast is a property of the device type, so meta tensors never see it. Fake tensors that claim
+to be on a GPU go through the framework's real autocast and layout rules without one: every cast
+and every copy becomes an operator of the graph, with the dtypes and strides a real run has. This
+takes two to five times as long as the meta path and is used only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from costmodel.tracing.recorder import Recorder
+from costmodel.tracing.tape import Tape
+
+
+def run_device_typed(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    map_tensors: Any,
+    autocast: str | None,
+    layout: str,
+    device_type: str,
+) -> tuple[Tape, Any, Any]:
+    """Run a model on fake tensors of a device type.
+
+    Args:
+        model: weights on any device; only their shapes are used.
+        args: example inputs, tensors on the meta device.
+        kwargs: likewise by name.
+        map_tensors: applies a function to all tensors of a nested structure.
+        autocast: "float16" or "bfloat16" to run under `torch.autocast`, None to leave it off.
+        layout: "nhwc" stores 4-D weights and inputs channels-last, "nchw" as they are.
+        device_type: "cuda" or "cpu".
+
+    Returns:
+        the tape, the inputs used and the result.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    device = torch.device(device_type, 0) if device_type != "cpu" else torch.device("cpu")
+
+    def fake(tensor: Tensor) -> Tensor:
+        meta = tensor.detach().to("meta")
+        if layout == "nhwc" and meta.dim() == 4:
+            meta = meta.contiguous(memory_format=torch.channels_last)
+        return FakeTensor(mode, meta, device)
+
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if id(tensor) not in memo:
+            moved = fake(tensor)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved
+    model = copy.deepcopy(model, memo)
+    args, kwargs = map_tensors(args, fake), map_tensors(kwargs, fake)
+    tape = Tape(model)
+    with (
+        torch.no_grad(),
+        mode,
+        tape.paths.following(),
+        _autocast(device_type, autocast),
+        Recorder(tape) as recorder,
+        _FusedAttention(tape, recorder, device_type),
+    ):
+        result = model(*args, **kwargs)
+    return tape, (args, kwargs), result
+
+
+@contextmanager
+def _autocast(device_type: str, dtype: str | None) -> Iterator[None]:
+    """`torch.autocast`, also on a machine without the device (which makes it switch itself off)."""
+    if dtype is None:
+        yield
+        return
+    before = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+    torch.set_autocast_enabled(device_type, True)
+    torch.set_autocast_dtype(device_type, getattr(torch, dtype))
+    torch.autocast_increment_nesting()
+    try:
+        yield
+    finally:
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
+        torch.set_autocast_enabled(device_type, before[0])
+        torch.set_autocast_dtype(device_type, before[1])
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Records scaled-dot-product attention as the one operator it is.
+
+    Left alone it would break up into whatever the machine at hand would run.
+    """
+
+    def __init__(self, tape: Tape, recorder: Recorder, device_type: str) -> None:
+        super().__init__()
+        self.tape, self.recorder, self.device_type = tape, recorder, device_type
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.scaled_dot_product_attention:
+            return self._attention(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _attention(
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:  # fmt: skip
+        if torch.is_autocast_enabled(self.device_type):
+            dtype = torch.get_autocast_dtype(self.device_type)
+            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+            if attn_mask is not None and attn_mask.dtype == torch.float32:
+                attn_mask = attn_mask.to(dtype)
+        self.recorder.depth += 1
+        try:
+            result = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        finally:
+            self.recorder.depth -= 1
+        attrs = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+        inputs = (query, key, value, attn_mask)
+        self.tape.emit("aten::scaled_dot_product_attention", inputs, (result,), attrs)
+        return result
