@@ -1,0 +1,41 @@
+# make demo    set everything up, run the main job on real input, show the result
+# make test    set everything up, lint, type-check, run all tests
+# make lint    ruff and mypy only
+# make bench   speed and accuracy as ratios against peers, in one run (minutes)
+# make zoo     trace and cost every model of timm and torchvision (tens of minutes)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench zoo clean
+
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo,onnx,hf,dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/installed-dev lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/run.py
+
+zoo: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/zoo.py
+
+clean:
+	rm -rf $(VENV) out
