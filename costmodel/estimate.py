@@ -107,7 +107,7 @@ class Estimate:
     @property
     def fits(self) -> bool | None:
         """Whether peak memory fits the device; None if its capacity is unknown."""
-        capacity = self.target.profile.capacity("dram")
+        capacity = self.target.profile.capacity(self.target.profile.main_memory)
         return None if capacity is None else self.peak_memory <= capacity
 
     @cached_property

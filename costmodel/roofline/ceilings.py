@@ -81,7 +81,7 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
                 assumed.append(f"{target.label} has no {dtype} peak: computed in float32")
             matrix[i, j] = best * target.share
             vector[i, j] = _vector_peak(profile, dtype, best) * target.share
-        bandwidth[i] = _require(profile, profile.bandwidth("dram"), "a dram bandwidth")
+        bandwidth[i] = _require(profile, profile.bandwidth(profile.main_memory), "a memory bandwidth")
         overhead = profile.launch_overhead
         if overhead is None:
             assumed.append(f"{target.label} has no launch overhead: taken as 0")

@@ -1,0 +1,61 @@
+"""Device profiles as columns: what the laws need to know of each device, one row a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from costmodel.roofline.ceilings import Target
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class DeviceColumns:
+    """Numbers of several devices; every array is (devices,) and NaN where a number is unknown."""
+
+    is_gpu: Array
+    units: Array
+    """SMs, compute units or cores in use."""
+    clock: Array
+    """Boost clock, Hz."""
+    base_clock: Array
+    """Base clock, Hz."""
+    vector_lanes: Array
+    """float32 fused multiply-add lanes per unit."""
+    dram_bandwidth: Array
+    """B/s."""
+    l2_capacity: Array
+    """Last cache before main memory that all units share, bytes."""
+    l2_bandwidth: Array
+    """B/s of that cache, NaN where the vendor does not say."""
+    board_power: Array
+    """W."""
+    launch_overhead: Array
+    """Seconds, NaN where unknown."""
+
+
+def device_columns(targets: Sequence[Target]) -> DeviceColumns:
+    """Read the columns from the profiles of the targets."""
+
+    def column(values: list[float | None]) -> Array:
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+    profiles = [target.profile for target in targets]
+    caches = [("llc" if "llc" in p.levels else "l2") for p in profiles]
+    return DeviceColumns(
+        is_gpu=np.array([p.kind == "gpu" for p in profiles]),
+        units=column([t.profile.units * t.share for t in targets]),
+        clock=column([p.clock("boost") for p in profiles]),
+        base_clock=column([p.clock("base") for p in profiles]),
+        vector_lanes=column(
+            [None if (v := p.compute.vector_lanes) is None else v.si for p in profiles]
+        ),
+        dram_bandwidth=column([p.bandwidth(p.main_memory) for p in profiles]),
+        l2_capacity=column([p.capacity(c) for p, c in zip(profiles, caches, strict=True)]),
+        l2_bandwidth=column([p.bandwidth(c) for p, c in zip(profiles, caches, strict=True)]),
+        board_power=column([p.board_power for p in profiles]),
+        launch_overhead=column([p.launch_overhead for p in profiles]),
+    )
