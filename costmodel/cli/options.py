@@ -1,0 +1,157 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from costmodel.errors import UsageError
+
+if TYPE_CHECKING:
+    from costmodel.graph import Graph
+    from costmodel.roofline.ceilings import Target
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MD = "md"
+
+
+MODEL_HELP = "zoo:NAME, timm:NAME, torchvision:NAME or FILE.py:factory."
+
+Models = Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL_HELP)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device", "-d", metavar="DEVICE",
+        help="Name, alias or YAML file; repeat for several; `all` for all; NAME@N for N cores.",
+    ),
+]  # fmt: skip
+Batches = Annotated[
+    list[str] | None,
+    typer.Option("--batch", "-b", metavar="N", help="Batch size; repeat or list 1,16,256."),
+]
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision", "-p", metavar="P", help="fp32, tf32, fp16, bf16, int8 or fp64; repeat."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Cores to use of each CPU.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail if an operator has no formula.")]
+InputShape = Annotated[
+    str | None,
+    typer.Option("--input", "-i", metavar="CxHxW", help="Shape of one sample, as 3x224x224."),
+]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", "-f", help="How to write the result.")
+]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, in one step.")
+]
+
+
+def listed(values: Sequence[str] | None) -> list[str]:
+    """Values of an option that may be repeated and may hold commas."""
+    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
+
+
+def whole_numbers(what: str, values: Sequence[str] | None) -> list[int]:
+    """Numbers of an option that may be repeated and may hold commas.
+
+    Raises:
+        UsageError: for what is not a number of at least 1.
+    """
+    return [whole_number(what, text) for text in listed(values)]
+
+
+def whole_number(what: str, text: str) -> int:
+    """A number of at least 1.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        raise UsageError(f"{what} {text!r}: expected a whole number") from None
+    if number < 1:
+        raise UsageError(f"{what} {number}: expected at least 1")
+    return number
+
+
+def sample_shape(text: str | None) -> tuple[int, ...] | None:
+    """Shape of one sample from "3x224x224".
+
+    Raises:
+        UsageError: if it is not sizes joined by x.
+    """
+    if text is None:
+        return None
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.strip().isdigit() for part in parts):
+        raise UsageError(f"input shape {text!r}: expected sizes joined by x, such as 3x224x224")
+    return tuple(whole_number("input size", part) for part in parts)
+
+
+def load_models(sources: Iterable[str], input_shape: str | None) -> list[Graph]:
+    """Trace models, with progress on stderr; what their code prints goes there too."""
+    from contextlib import redirect_stdout
+
+    shape = sample_shape(input_shape)
+    graphs = []
+    for source in sources:
+        import sys
+
+        with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
+            from costmodel.tracing.source import load_graph
+
+            graphs.append(load_graph(source, input_shape=shape))
+    return graphs
+
+
+def progress(message: str) -> Any:
+    """A context that shows a message on stderr while it lasts, if stderr is a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(message)
+
+
+def load_targets(names: Sequence[str] | None, threads: int | None = None) -> list[Target]:
+    """Devices by name, `all` for the whole catalogue; `threads` applies to each CPU.
+
+    Raises:
+        UsageError: if there is none, or `threads` is given and none is a CPU.
+        UnknownNameError: with the nearest names.
+    """
+    from dataclasses import replace
+
+    from costmodel.estimate import resolve_target
+    from costmodel.hardware import list_devices
+
+    if not names:
+        raise UsageError("no device: add -d NAME (see `costmodel devices list`) or -d all")
+    targets: list[Target] = []
+    for name in names:
+        wanted: Sequence[Any] = list_devices() if name == "all" else [name]
+        targets.extend(resolve_target(device) for device in wanted)
+    if threads is not None:
+        if all(target.profile.kind != "cpu" for target in targets):
+            raise UsageError("--threads: none of the devices is a cpu")
+        targets = [
+            replace(target, threads=threads)
+            if target.profile.kind == "cpu" and target.threads is None
+            else target
+            for target in targets
+        ]
+    return list({target.label: target for target in targets}.values())

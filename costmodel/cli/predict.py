@@ -1,0 +1,95 @@
+"""`costmodel predict`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import options
+from costmodel.cli.output import emit
+from costmodel.errors import UsageError
+
+MISSED = 1
+
+
+def predict(
+    models: options.Models,
+    device: options.Devices = None,
+    batch: options.Batches = None,
+    precision: options.Precisions = None,
+    input_shape: options.InputShape = None,
+    threads: options.Threads = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="DEVICE", help="Show speed relative to this device."),
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", metavar="N", min=0, help="List the N slowest operators too.")
+    ] = 0,
+    strict: options.Strict = False,
+    max_latency: Annotated[
+        str | None,
+        typer.Option("--max-latency", metavar="TIME", help="Exit 1 if one is slower: 5ms."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", metavar="SIZE", help="Exit 1 if one needs more: 8GiB."),
+    ] = None,
+    format: options.FormatOption = None,
+    output: options.Output = None,
+) -> None:
+    """Predict latency, throughput, what limits it, and peak memory."""
+    sizes = options.whole_numbers("batch", batch) or None
+    latency_budget = _budget(max_latency, "s", "--max-latency")
+    memory_budget = _budget(max_memory, "B", "--max-memory")
+    devices = device if baseline is None else [baseline, *(device or [])]
+    targets = options.load_targets(devices, threads)
+    graphs = options.load_models(models, input_shape)
+
+    from costmodel.estimate import sweep
+    from costmodel.reports.prediction import prediction_report
+
+    precisions = options.listed(precision) or ["fp32"]
+    estimates = [
+        estimate
+        for graph in graphs
+        for estimate in sweep(graph, targets, sizes, precisions, strict=strict)
+    ]
+    emit(prediction_report(estimates, targets[0].label if baseline else None, top), format, output)
+    missed = [
+        f"{e.graph.name} on {e.device}, batch {e.batch}: {what}"
+        for e in estimates
+        for what in _missed(e.latency, e.peak_memory, latency_budget, memory_budget)
+    ]
+    for line in missed:
+        typer.echo(f"missed: {line}", err=True)
+    if missed:
+        raise typer.Exit(MISSED)
+
+
+def _budget(text: str | None, unit: str, option: str) -> float | None:
+    from costmodel.units import parse
+
+    if text is None:
+        return None
+    try:
+        value = parse(text, unit)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if value <= 0:
+        raise UsageError(f"{option} {text!r}: expected more than 0")
+    return value
+
+
+def _missed(
+    latency: float, memory: float, latency_budget: float | None, memory_budget: float | None
+) -> list[str]:
+    from costmodel.units import format_bytes, format_time
+
+    result = []
+    if latency_budget is not None and latency > latency_budget:
+        result.append(f"{format_time(latency)} exceeds {format_time(latency_budget)}")
+    if memory_budget is not None and memory > memory_budget:
+        result.append(f"{format_bytes(memory)} exceeds {format_bytes(memory_budget)}")
+    return result
