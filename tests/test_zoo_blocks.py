@@ -172,7 +172,7 @@ def test_self_attention_against_the_fused_operator() -> None:
 
 
 def test_distance_buckets_saturate() -> None:
-    table = distance_buckets(1, 400, ratio=20)
+    table = distance_buckets(1, 400, ratio=20).tolist()
     assert table[0][:21] == list(range(21))
     assert table[0] == sorted(table[0])
     assert max(table[0]) == 40

@@ -4,11 +4,15 @@
 example looks like. Everything builds on the meta device, without weights.
 """
 
+from costmodel.zoo.convnext import ConvNeXt as ConvNeXt
 from costmodel.zoo.dpconv import DPConv as DPConv
 from costmodel.zoo.dynamic_split import DynamicSplit as DynamicSplit
 from costmodel.zoo.fasternet import FasterNet as FasterNet
 from costmodel.zoo.inverted_residual import InvertedResidual as InvertedResidual
+from costmodel.zoo.mask_rcnn import MaskRCNN as MaskRCNN
+from costmodel.zoo.mobilenet_v2 import MobileNetV2 as MobileNetV2
 from costmodel.zoo.partialnet import PartialNet as PartialNet
+from costmodel.zoo.partialnet import merge_pat_sp as merge_pat_sp
 from costmodel.zoo.pat_channel import PATch as PATch
 from costmodel.zoo.pat_self import PATsf as PATsf
 from costmodel.zoo.pat_spatial import PATsp as PATsp
@@ -17,6 +21,7 @@ from costmodel.zoo.registry import create as create
 from costmodel.zoo.registry import input_shape as input_shape
 from costmodel.zoo.registry import names as names
 from costmodel.zoo.registry import register as register
+from costmodel.zoo.resnet import ResNet as ResNet
 from costmodel.zoo.separable import SeparableConv as SeparableConv
 from costmodel.zoo.squeeze_excitation import SqueezeExcitation as SqueezeExcitation
 from costmodel.zoo.style_attention import SRM as SRM
@@ -24,20 +29,25 @@ from costmodel.zoo.style_attention import GaussianSE as GaussianSE
 
 __all__ = [
     "SRM",
+    "ConvNeXt",
     "DPConv",
     "DynamicSplit",
     "FasterNet",
     "GaussianSE",
     "InvertedResidual",
+    "MaskRCNN",
+    "MobileNetV2",
     "PATch",
     "PATsf",
     "PATsp",
     "PConv",
     "PartialNet",
+    "ResNet",
     "SeparableConv",
     "SqueezeExcitation",
     "create",
     "input_shape",
+    "merge_pat_sp",
     "names",
     "register",
 ]

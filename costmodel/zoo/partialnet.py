@@ -27,10 +27,11 @@ printed ones.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -67,6 +68,8 @@ class Design:
     """PAT_sf in stage 4, over part of the channels, over all, or `mixer` there as well."""
     ratios: tuple[float, ...] | None = None
     """Split ratio of each block's convolution, front to back; 1/4 everywhere if None."""
+    grid: tuple[int, int] = (7, 7)
+    """Height and width of stage 4's maps that its relative positions are tabulated for."""
 
 
 class PartialNetBlock(nn.Module):
@@ -156,7 +159,7 @@ def _block(channels: int, ratio: float, design: Design, last: bool) -> PartialNe
     mixer: nn.Module
     if last:
         attended: Literal["rest", "all"] = "all" if design.last == "pat_all" else "rest"
-        mixer = PATsf(channels, ratio, design.heads, attended=attended)
+        mixer = PATsf(channels, ratio, design.heads, design.grid, attended)
     else:
         mixer = _mixer(channels, ratio, design.mixer)
     spatial: nn.Module = nn.Identity()
@@ -231,20 +234,40 @@ then only with PAT_sp unmerged (15.75 M, 1.280 G; published 15.8 M, 1.28 G).
 """
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def merge_pat_sp(model: Model) -> Model:
+    """A copy in which every PAT_sp's 1x1 convolution has become part of the MLP before it.
+
+    Exact in evaluation mode, on any device including meta. Raises UsageError for a model in
+    training mode, whose batch statistics are not settled.
+    """
+    if model.training:
+        raise UsageError("PAT_sp merges in evaluation mode only; call model.eval() first")
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, PartialNetBlock):
+            module.merge_spatial()
+    return model
+
+
 def partialnet(
     variant: str,
     depths: str | Depths | None = None,
     ratios: Sequence[float] | None = None,
     merged: bool = False,
+    grid: tuple[int, int] = (7, 7),
     classes: int = 1000,
 ) -> PartialNet:
     """A published size or ablation.
 
     `depths`: four numbers, "patnet" or "partialnet" for what those papers print, None for what
     reproduces their figures. `ratios`: split ratio per block. `merged`: PAT_sp inside the MLP, as
-    deployed and as the published multiply-accumulates are counted.
+    deployed and as the published multiply-accumulates are counted. `grid`: stage 4's map, an
+    input's height and width over 32.
     """
-    design = (DESIGNS | ABLATIONS)[variant]
+    design = replace((DESIGNS | ABLATIONS)[variant], grid=grid)
     if isinstance(depths, str):
         if depths not in PRINTED_DEPTHS:
             raise UnknownNameError("depth setting", depths, PRINTED_DEPTHS)
@@ -254,11 +277,7 @@ def partialnet(
     if ratios is not None:
         design = replace(design, ratios=tuple(ratios))
     model = PartialNet(design, classes).eval()
-    if merged:
-        for module in model.modules():
-            if isinstance(module, PartialNetBlock):
-                module.merge_spatial()
-    return model
+    return merge_pat_sp(model) if merged else model
 
 
 for _variant in DESIGNS | ABLATIONS:

@@ -70,7 +70,7 @@ class PATsp(nn.Module):
 
 
 def merge_into(before: nn.Conv2d, pat: PATsp) -> tuple[nn.Conv2d, SpatialGate]:
-    """The 1x1 convolution `before` with `pat`'s batch norm and convolution inside, and what is left.
+    """`before`, a 1x1 convolution, with `pat`'s batch norm and convolution inside, and the rest.
 
     Exact: with W, b of the convolution's last c_p rows, V of the partial convolution and
     y -> s y + t of the batch norm in evaluation mode, the merged rows are V diag(s) W and
@@ -95,6 +95,7 @@ def merge_into(before: nn.Conv2d, pat: PATsp) -> tuple[nn.Conv2d, SpatialGate]:
 
 def batch_norm_affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """(scale, shift) of a batch norm in evaluation mode: y = scale * x + shift, per channel."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale

@@ -21,16 +21,19 @@ def bucket(distance: float, alpha: float, beta: float, gamma: float) -> int:
     return min(round(alpha + fraction * (beta - alpha)), int(beta))
 
 
-def distance_buckets(height: int, width: int, ratio: float = 20.0) -> list[list[int]]:
-    """Bucket of each (query, key) pair of a height x width grid, as an n x n table."""
+def distance_buckets(height: int, width: int, ratio: float = 20.0) -> Tensor:
+    """Bucket of each (query, key) pair of a height x width grid, (n, n) on the CPU."""
     alpha, beta, gamma = ratio, 2 * ratio, 8 * ratio
-    by_offset = {
-        (dy, dx): bucket(math.hypot(dy, dx), alpha, beta, gamma)
-        for dy in range(height)
-        for dx in range(width)
-    }
-    cells = [(y, x) for y in range(height) for x in range(width)]
-    return [[by_offset[abs(y - v), abs(x - u)] for v, u in cells] for y, x in cells]
+    by_offset = torch.tensor(
+        [
+            [bucket(math.hypot(dy, dx), alpha, beta, gamma) for dx in range(width)]
+            for dy in range(height)
+        ],
+        device="cpu",
+    )
+    y = torch.arange(height, device="cpu").repeat_interleave(width)
+    x = torch.arange(width, device="cpu").repeat(height)
+    return by_offset[(y[:, None] - y).abs(), (x[:, None] - x).abs()]
 
 
 class RelativePositionBias(nn.Module):
@@ -46,14 +49,12 @@ class RelativePositionBias(nn.Module):
         self.grid = grid
         self.ratio = ratio
         self.table = nn.Parameter(torch.zeros(heads, 2 * int(2 * ratio) + 1))
-        self.register_buffer(
-            "index", torch.tensor(distance_buckets(*grid, ratio)), persistent=False
-        )
+        index = distance_buckets(*grid, ratio).to(self.table.device)
+        self.register_buffer("index", index, persistent=False)
 
     def forward(self, height: int, width: int) -> Tensor:
         if (height, width) == self.grid:
             index = self.index
         else:
-            buckets = distance_buckets(height, width, self.ratio)
-            index = torch.tensor(buckets, device=self.table.device)
+            index = distance_buckets(height, width, self.ratio).to(self.table.device)
         return self.table[:, index].unsqueeze(0)
