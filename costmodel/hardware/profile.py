@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DeviceKind = Literal["gpu", "cpu", "npu", "tpu", "mcu"]
 Engine = Literal["scalar", "vector", "matrix"]
-ClockKind = Literal["base", "boost", "sustained"]
+ClockKind = Literal["base", "boost", "matrix_boost", "sustained"]
 DATE_PATTERN = r"^[12][0-9]{3}(-[01][0-9](-[0-3][0-9])?)?$"
 Scope = Literal["unit", "cluster", "device"]
 
@@ -78,6 +78,10 @@ class Clocks(Entry):
 
     base: Frequency = Field(description="Guaranteed under any load within the power limit.")
     boost: Frequency = Field(description="Highest the vendor names; peaks are quoted at it.")
+    matrix_boost: Frequency | None = Field(
+        default=None,
+        description="Highest with the matrix engines at work, where the vendor names another one.",
+    )
     sustained: Frequency = Field(
         description="Held under matrix load for minutes, all units busy, at the power limit."
     )
@@ -235,6 +239,12 @@ class DeviceProfile(Entry):
         return tuple(level.name for level in self.memory)
 
     @property
+    def main_memory(self) -> str:
+        """Name of the outermost level that tensors live in: dram, or sram where there is none."""
+        data_levels = [name for name in self.levels if name != "flash"]
+        return data_levels[-1] if data_levels else self.levels[-1]
+
+    @property
     def board_power(self) -> float | None:
         """Power limit in W."""
         return self.power.si
@@ -251,13 +261,15 @@ class DeviceProfile(Entry):
         return None if width is None else width.si
 
     def clock(self, kind: ClockKind = "boost") -> float | None:
-        """Return a clock in Hz."""
-        clocks = {
-            "base": self.compute.clocks.base,
-            "boost": self.compute.clocks.boost,
-            "sustained": self.compute.clocks.sustained,
+        """Return a clock in Hz; the boost clock for matrix work too, where there is but one."""
+        clocks = self.compute.clocks
+        named = {
+            "base": clocks.base,
+            "boost": clocks.boost,
+            "matrix_boost": clocks.matrix_boost or clocks.boost,
+            "sustained": clocks.sustained,
         }
-        return clocks[kind].si
+        return named[kind].si
 
     def find_peak(
         self, dtype: str, engine: Engine | None = None, accumulate: str | None = None
