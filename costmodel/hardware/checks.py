@@ -178,6 +178,9 @@ def _peaks(data: Any) -> Iterator[Problem]:
         if value is None:
             continue
         where: Path = ("peaks", index, "value")
+        if "per_clock" not in peak and _get(data, "kind") in ("gpu", "cpu", "tpu", "mcu"):
+            message = "expected `per_clock`, operations per clock cycle and unit, to check it by"
+            yield Problem(("peaks", index), message)
         unit = "FLOP/s"
         if isinstance(dtype, str):
             unit = "OP/s" if is_integer(dtype) else "FLOP/s"
@@ -257,23 +260,33 @@ def _ranges(data: Any) -> Iterator[Problem]:
         yield from _range(data, ("compute", name), Capacity, plausibility.SCRATCHPAD_B, "B")
     bits = plausibility.VECTOR_BITS
     yield from _range(data, ("compute", "vector_width"), Width, bits, "bit")
-    units, (low, high) = _count(_get(data, "compute", "units")), plausibility.UNITS[kind]
-    if units is not None and not low <= units <= high:
-        yield Problem(("compute", "units", "value"), f"expected {low} to {high} units on a {kind}")
+    units = _count(_get(data, "compute", "units"))
+    fewest, most = plausibility.UNITS[kind]
+    if units is not None and not fewest <= units <= most:
+        yield Problem(
+            ("compute", "units", "value"), f"expected {fewest} to {most} units on a {kind}"
+        )
     for index, _ in _items(data, "peaks"):
         yield from _range(data, ("peaks", index), Throughput, plausibility.PEAK[kind], "OP/s")
     for index, level in _items(data, "memory"):
         level_name = str(level.get("name"))
         at: Path = ("memory", index)
         sizes = plausibility.CAPACITY_B.get((level_name, kind), (1.0, 2.0**46))
+        if (level_name, kind) == ("dram", "cpu") and units is not None:
+            low, high = plausibility.CAPACITY_PER_CORE_B
+            sizes = (low * units, high * units)
         yield from _range(data, (*at, "capacity"), Capacity, sizes, "B")
         speeds = plausibility.BANDWIDTH_BPS.get((level_name, kind), (1e6, 1e14))
         yield from _range(data, (*at, "bandwidth"), Bandwidth, speeds, "B/s")
         yield from _range(data, (*at, "bus_width"), Width, plausibility.BUS_BITS, "bit")
         yield from _range(data, (*at, "data_rate"), DataRate, plausibility.DATA_RATE_BPS, "b/s")
-    for index, _ in _items(data, "interconnect"):
-        link: Path = ("interconnect", index, "bandwidth")
-        yield from _range(data, link, Bandwidth, plausibility.LINK_BPS, "B/s")
+    for index, link in _items(data, "interconnect"):
+        usb = "usb" in str(link.get("name")).lower()
+        rates = plausibility.USB_BPS if usb else plausibility.LINK_BPS
+        yield from _range(data, ("interconnect", index, "bandwidth"), Bandwidth, rates, "B/s")
+    for index, _ in _items(data, "compute", "others"):
+        other: Path = ("compute", "others", index, "clock")
+        yield from _range(data, other, Frequency, plausibility.CLOCK_HZ[kind], "Hz")
     yield from _ridge(data, kind)
 
 

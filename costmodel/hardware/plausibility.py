@@ -29,8 +29,8 @@ UNITS = {
     "mcu": (1, 8),
 }
 # Operations per second over all dtypes and engines: float64 on a consumer GPU is the low end,
-# fp4 on a matrix engine the high one. GPUs span more than a factor of 1000; their peaks are
-# required to carry per_clock, which pins them.
+# fp4 on a matrix engine the high one. That is more than a factor of 1000, but all except NPUs
+# must also state per_clock, which pins the peak.
 PEAK = {
     "gpu": (1e9, 100e15),
     "cpu": (1e9, 900e12),
@@ -47,12 +47,12 @@ CAPACITY_B = {
     ("l1", "gpu"): (8 * 2**10, 2 * 2**20),
     ("l1", "cpu"): (8 * 2**10, 512 * 2**10),
     ("l1", "mcu"): (1 * 2**10, 128 * 2**10),
-    ("l2", "gpu"): (128 * 2**10, 160 * 2**20),
+    ("l2", "gpu"): (160 * 2**10, 160 * 2**20),
     ("l2", "cpu"): (128 * 2**10, 64 * 2**20),
     ("llc", "gpu"): (1 * 2**20, 1000 * 2**20),
     ("llc", "cpu"): (512 * 2**10, 500 * 2**20),
     ("dram", "gpu"): (1 * 2**30, 1000 * 2**30),
-    ("dram", "cpu"): (0.5 * 2**30, 8 * 2**40),
+    ("dram", "npu"): (0.25 * 2**30, 200 * 2**30),
     ("dram", "tpu"): (4 * 2**30, 1000 * 2**30),
     ("dram", "mcu"): (1 * 2**20, 1 * 2**30),
     ("sram", "mcu"): (16 * 2**10, 16 * 2**20),
@@ -77,7 +77,10 @@ BANDWIDTH_BPS = {
     ("sram", "mcu"): (50e6, 40e9),
     ("flash", "mcu"): (10e6, 9e9),
 }
-LINK_BPS = (100e6, 3e12)
+# A CPU's memory per core, which spans less than the memory of phones and servers does.
+CAPACITY_PER_CORE_B = (0.125 * 2**30, 128 * 2**30)
+LINK_BPS = (1e9, 2e12)
+USB_BPS = (10e6, 10e9)
 LAUNCH_S = (50e-9, 49e-6)
 SCRATCHPAD_B = (8 * 2**10, 2 * 2**20)
 BUS_BITS = (8, 16384)
