@@ -9,6 +9,7 @@ from costmodel.zoo.dpconv import DPConv as DPConv
 from costmodel.zoo.dynamic_split import DynamicSplit as DynamicSplit
 from costmodel.zoo.fasternet import FasterNet as FasterNet
 from costmodel.zoo.inverted_residual import InvertedResidual as InvertedResidual
+from costmodel.zoo.learnt_splits import learnt_splits as learnt_splits
 from costmodel.zoo.mask_rcnn import MaskRCNN as MaskRCNN
 from costmodel.zoo.mobilenet_v2 import MobileNetV2 as MobileNetV2
 from costmodel.zoo.partialnet import PartialNet as PartialNet
@@ -47,6 +48,7 @@ __all__ = [
     "SqueezeExcitation",
     "create",
     "input_shape",
+    "learnt_splits",
     "merge_pat_sp",
     "names",
     "register",
