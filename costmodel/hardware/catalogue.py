@@ -115,6 +115,7 @@ def scan_aliases(text: str) -> list[str]:
         items = match["inline"]
     else:
         items = "\n".join(line.strip().removeprefix("- ") for line in match["block"].splitlines())
+    items = re.sub(r"(^|\s)#.*", "", items)
     return ["".join(groups).strip() for groups in _ITEM.findall(items)]
 
 

@@ -85,7 +85,7 @@ def _placeholders(data: Any, path: Path) -> Iterator[Problem]:
     if path in (("peaks",), ("memory",), ("sources",)) and data in ([], {}):
         yield Problem(path, "expected at least one entry")
     if isinstance(data, str) and data.strip() in ("TODO", "?", ""):
-        yield Problem(path, f"expected text, got {data!r}")
+        yield Problem(path, f"expected text, got {data!r}", malformed=True)
     pairs: Iterable[tuple[str | int, Any]] = ()
     if isinstance(data, dict):
         pairs = data.items()
@@ -249,7 +249,7 @@ def _memory(data: Any) -> Iterator[Problem]:
 
 def _ranges(data: Any) -> Iterator[Problem]:
     kind = _get(data, "kind")
-    if kind not in plausibility.CLOCK_HZ:
+    if not isinstance(kind, str) or kind not in plausibility.CLOCK_HZ:
         return
     for clock in get_args(ClockKind):
         path: Path = ("compute", "clocks", str(clock))

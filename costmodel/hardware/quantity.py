@@ -84,7 +84,8 @@ class Quantity(Number):
             try:
                 units.parse(value, cls.unit)
             except UsageError as error:
-                raise ValueError(f"{expected}, got {value!r} ({error})") from error
+                why = str(error).partition("; ")[2]  # which unit, and perhaps how to write it
+                raise ValueError(f"{expected}, got {value!r}{why and f'; {why}'}") from error
             raise ValueError(f"{expected}, in {' or '.join(cls.accepted)}; got {value!r}")
         if cls.parse(value) <= 0:
             raise ValueError(f"{expected}, above zero; got {value!r}")

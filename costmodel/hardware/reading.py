@@ -32,6 +32,8 @@ class Problem:
     message: str
     at_key: bool = False
     """The key is wrong, rather than its value."""
+    malformed: bool = False
+    """The value has the wrong form; what else is said of its form is an echo."""
 
 
 @dataclass
@@ -128,7 +130,9 @@ def _construct(node: Node, path: Path, document: Document) -> Any:
         document.problems.append(Problem(path, f"expected at most {MAX_DEPTH} levels of nesting"))
         return None
     if node.anchor is not None:
-        document.problems.append(Problem(path, "expected a plain value, without an anchor"))
+        document.problems.append(
+            Problem(path, "expected a plain value, without an anchor", malformed=True)
+        )
         return None
     if isinstance(node, MappingNode):
         return _construct_mapping(node, path, document)
@@ -167,7 +171,8 @@ def _construct_scalar(node: Node, path: Path, document: Document) -> Any:
         except ValueError:  # hexadecimal, underscores, .inf: text, which is no number here
             return text
         return number if math.isfinite(number) else text
-    document.problems.append(Problem(path, f"expected a plain value, not one tagged {kind}"))
+    message = f"expected a plain value, not one tagged {kind}"
+    document.problems.append(Problem(path, message, malformed=True))
     return None
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from costmodel.errors import SpecError
 from costmodel.hardware.checks import contradictions
 from costmodel.hardware.profile import DeviceProfile
+from costmodel.hardware.quantity import Number, Quantity
 from costmodel.hardware.reading import Document, Problem, read_file, read_text
 
 ID_PATTERN = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
@@ -61,28 +62,57 @@ def build_profile(device: str, document: Document) -> DeviceProfile:
 
 
 def _without_echoes(problems: list[Problem]) -> list[Problem]:
-    """Drop the complaints of a union's other branches about one and the same value."""
-    unique: dict[tuple[object, ...], Problem] = {}
+    """Keep the first problem of those that say of one value that it has the wrong form."""
+    kept: list[Problem] = []
+    malformed: set[tuple[str | int, ...]] = set()
     for problem in problems:
-        unique.setdefault((problem.path, problem.message), problem)
-    return list(unique.values())
+        if problem.malformed and problem.path in malformed:
+            continue
+        if problem.malformed:
+            malformed.add(problem.path)
+        kept.append(problem)
+    return kept
 
 
 def _problem(details: Any, data: Any) -> Problem:
     kind = details["type"]
     path = _path_in(data, details["loc"], kind)
-    got = details.get("input")
+    got = f"got {_shown(details.get('input'))}"
     if kind == "missing":
         return Problem(path[:-1], f"expected a field `{path[-1]}`: {_description(path)}")
     if kind == "extra_forbidden":
         return Problem(path, _unknown_field(path), at_key=True)
     if kind == "value_error":
-        return Problem(path, str(details["msg"]).removeprefix("Value error, "))
+        return Problem(path, str(details["msg"]).removeprefix("Value error, "), malformed=True)
     if kind == "literal_error":
-        return Problem(path, f"expected {details['ctx']['expected']}, got {_shown(got)}")
-    message = str(details["msg"]).removeprefix("Input should be ")
-    message = message[:1].lower() + message[1:]
-    return Problem(path, f"expected {message}, got {_shown(got)}")
+        return Problem(path, f"expected {details['ctx']['expected']}, {got}", malformed=True)
+    if kind in ("model_type", "dict_type"):
+        return Problem(path, f"expected a mapping{_example(path)}, {got}", malformed=True)
+    if path and path[-1] == "source":
+        message = f"expected a key of `sources`, or a list of keys, {got}"
+        return Problem(path, message, malformed=True)
+    expected = _FORMS.get(kind, str(details["msg"]).removeprefix("Input should be "))
+    expected = expected[:1].lower() + expected[1:]
+    return Problem(path, f"expected {expected}, {got}", malformed=True)
+
+
+_FORMS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "tuple_type": "a list",
+    "string_pattern_mismatch": "an address such as https://example.org/page",
+}
+
+
+def _example(path: tuple[str | int, ...]) -> str:
+    entry = _entry_at(path)
+    if entry is not None and issubclass(entry, Quantity):
+        return f" such as {{value: {entry.example}, source: datasheet, kind: datasheet}}"
+    if entry is not None and issubclass(entry, Number):
+        return " such as {value: 80, source: datasheet, kind: datasheet}"
+    return ""
 
 
 def _path_in(data: Any, location: tuple[str | int, ...], kind: str) -> tuple[str | int, ...]:
