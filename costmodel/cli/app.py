@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import predict
+from costmodel.cli import compare_ops, devices, predict, roofline, summary
 from costmodel.errors import CostModelError, SpecError
 
 USAGE_ERROR = 2
@@ -26,6 +26,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("summary")(summary.summary)
+app.command("roofline")(roofline.roofline)
+app.command("compare-ops")(compare_ops.compare_ops)
+app.add_typer(devices.app, name="devices")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,19 +106,17 @@ def sample_shape(text: str | None) -> tuple[int, ...] | None:
     return tuple(whole_number("input size", part) for part in parts)
 
 
-def load_models(sources: Iterable[str], input_shape: str | None) -> list[Graph]:
+def load_models(
+    sources: Iterable[str], input_shape: str | None = None, batch: int = 1
+) -> list[Graph]:
     """Trace models, with progress on stderr; what their code prints goes there too."""
-    from contextlib import redirect_stdout
-
     shape = sample_shape(input_shape)
     graphs = []
     for source in sources:
-        import sys
-
         with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
             from costmodel.tracing.source import load_graph
 
-            graphs.append(load_graph(source, input_shape=shape))
+            graphs.append(load_graph(source, batch, shape))
     return graphs
 
 

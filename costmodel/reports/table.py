@@ -70,7 +70,11 @@ class Table:
         from rich.text import Text
 
         result = RichTable(
-            title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+            title=Text(self.title),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_header=any(column.title for column in self.shown),
         )
         for column in self.shown:
             result.add_column(Text(column.title), justify="right" if column.right else "left")

@@ -59,7 +59,7 @@ def show_flops_rate(value: float) -> str:
 
 def show_intensity(value: float) -> str:
     """Arithmetic intensity: "12.5 FLOP/B"."""
-    return f"{value:.3g} FLOP/B"
+    return f"{value:,.0f} FLOP/B" if value >= 1000 else f"{value:.3g} FLOP/B"
 
 
 def show_params(value: float) -> str:

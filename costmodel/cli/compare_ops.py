@@ -1,0 +1,70 @@
+"""`costmodel compare-ops`."""
+
+from __future__ import annotations
+
+from math import lcm
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import options
+from costmodel.cli.output import emit, save
+from costmodel.errors import UsageError
+
+
+def compare_ops(
+    operators: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OPERATOR...",
+            help="conv, dwconv, gconv:GROUPS, pconv:RATIO, pwconv or separable.",
+        ),
+    ],
+    device: options.Devices = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            "--channels",
+            "-c",
+            metavar="FROM:TO",
+            help="Doubling from 32:512; in steps 32:512:32; or a list 48,96.",
+        ),
+    ] = "32:512",
+    size: Annotated[
+        str, typer.Option("--size", "-s", metavar="N", help="Height and width.")
+    ] = "56",
+    kernel: Annotated[str, typer.Option("--kernel", "-k", metavar="K", help="Kernel size.")] = "3",
+    batch: options.Batches = None,
+    precision: options.Precisions = None,
+    threads: options.Threads = None,
+    format: options.FormatOption = None,
+    output: options.Output = None,
+) -> None:
+    """Compare operators over channels: where are fewer FLOPs not faster?"""
+    from costmodel.reports.channels import dense_channels, parse_channels
+
+    sizes = options.whole_numbers("batch", batch) or [1]
+    counts = parse_channels(channels)
+    edge, taps = options.whole_number("size", size), options.whole_number("kernel", kernel)
+    targets = options.load_targets(device, threads)
+    as_page = output is not None and Path(output).suffix.lower() in (".html", ".htm")
+    if as_page and format is not None:
+        raise UsageError(f"--format {format} and -o {output}: an .html file is a page; drop one")
+
+    from costmodel.reports.operator_comparison import compare_operators, parse_operator
+
+    wanted = list(dict.fromkeys(parse_operator(text) for text in operators))
+    precisions = options.listed(precision) or ["fp32"]
+    if as_page:
+        from costmodel.reports.operator_figure import operator_page
+
+        dense = dense_channels(counts, channels, lcm(*(operator.multiple for operator in wanted)))
+        with options.progress("evaluating"):
+            found = compare_operators(wanted, dense, edge, taps, targets, sizes, precisions)
+        save(str(output), operator_page(found))
+        return
+    from costmodel.reports.operator_report import operator_report
+
+    found = compare_operators(wanted, counts, edge, taps, targets, sizes, precisions)
+    emit(operator_report(found), format, output)

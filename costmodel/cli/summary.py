@@ -1,0 +1,33 @@
+"""`costmodel summary`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import options
+from costmodel.cli.output import emit
+
+
+def summary(
+    model: options.Model,
+    batch: Annotated[str, typer.Option("--batch", "-b", metavar="N", help="Batch size.")] = "1",
+    input_shape: options.InputShape = None,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=0, help="How deep to show the module tree.")
+    ] = 3,
+    strict: options.Strict = False,
+    format: options.FormatOption = None,
+    output: options.Output = None,
+) -> None:
+    """Show the module tree: shapes, parameters, MACs, bytes, intensity; memory by dtype."""
+    size = options.whole_number("batch", batch)
+    (graph,) = options.load_models([model], input_shape, size)
+
+    from costmodel.formulas.columns import columns_of
+    from costmodel.reports.module_summary import summary_report
+
+    if strict:
+        columns_of(graph).require_coverage()
+    emit(summary_report(graph, depth), format, output)

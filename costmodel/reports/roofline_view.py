@@ -1,0 +1,206 @@
+"""What a roofline chart shows, before anyone draws it: roofs, diagonals and dots.
+
+All rates come from the engine's own ceilings, so that the chart and the estimate agree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from costmodel.estimate import Estimate
+from costmodel.formulas import get_formula
+from costmodel.graph import Op, TensorSpec
+from costmodel.reports.text import show_shape
+from costmodel.roofline.ceilings import Target, ceilings
+from costmodel.roofline.engine import BOUNDS, MATRIX_KINDS, compute_dtypes
+
+
+class Roof(NamedTuple):
+    """The peak of one dtype on one engine."""
+
+    label: str
+    peak: float
+    """FLOP/s."""
+
+
+class Diagonal(NamedTuple):
+    """The bandwidth of one memory level."""
+
+    level: str
+    bandwidth: float
+    """B/s."""
+    main: bool
+    """Whether it is the memory that the estimate reads from and writes to."""
+
+
+class Dot(NamedTuple):
+    """One distinct operator; equal ones share a dot."""
+
+    names: tuple[str, ...]
+    """Readable names of all the operators it stands for."""
+    op: str
+    kind: str
+    shapes: str
+    formula: str
+    """The symbolic cost: "MACs = ..."."""
+    macs: float
+    flops: float
+    bytes: float
+    time: float
+    """Seconds for one of them."""
+    share: float
+    """Share of the latency that all of them take together."""
+    bound: str
+    roof: Roof
+    """The peak that its arithmetic runs against."""
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte."""
+        return self.flops / self.bytes if self.bytes else math.inf
+
+    @property
+    def achieved(self) -> float:
+        """FLOP/s."""
+        return self.flops / self.time if self.time else 0.0
+
+    @property
+    def drawable(self) -> bool:
+        """Whether it has a place on logarithmic axes: it computes and it moves something."""
+        return self.flops > 0 and self.bytes > 0 and self.time > 0
+
+
+@dataclass(frozen=True)
+class RooflineView:
+    """Everything on the chart of one estimate."""
+
+    estimate: Estimate
+    roofs: tuple[Roof, ...]
+    diagonals: tuple[Diagonal, ...]
+    dots: tuple[Dot, ...]
+
+    @property
+    def drawn(self) -> list[Dot]:
+        """Dots with a place on logarithmic axes, largest share first."""
+        return sorted((d for d in self.dots if d.drawable), key=lambda dot: -dot.share)
+
+    @property
+    def left_out(self) -> list[Dot]:
+        """Operators without arithmetic, which have no place on logarithmic axes."""
+        return sorted((d for d in self.dots if not d.drawable), key=lambda dot: -dot.share)
+
+    @cached_property
+    def main(self) -> Diagonal:
+        """The main memory."""
+        return next(diagonal for diagonal in self.diagonals if diagonal.main)
+
+    def x_range(self) -> tuple[float, float]:
+        """FLOP per byte from and to, wide enough for all dots and ridge points."""
+        ridges = [roof.peak / self.main.bandwidth for roof in self.roofs]
+        values = [dot.intensity for dot in self.drawn] + ridges
+        return 10 ** math.floor(math.log10(min(values) / 1.5)), max(values) * 15
+
+    def y_range(self) -> tuple[float, float]:
+        """FLOP/s from and to."""
+        low = self.main.bandwidth * self.x_range()[0]
+        values = [dot.achieved for dot in self.drawn] + [low]
+        return min(values) / 1.5, max(roof.peak for roof in self.roofs) * 8
+
+
+def roofline_view(estimate: Estimate) -> RooflineView:
+    """Work out what the roofline chart of an estimate shows."""
+    target, columns, precision = estimate.target, estimate.columns, estimate.precision
+    limits = ceilings((target,), compute_dtypes(columns, precision))
+    cost = columns.evaluate(estimate.batch, precision.storage).cost
+    roofs: dict[tuple[bool, str], Roof] = {}
+    members: dict[int, list[int]] = {}
+    for index, row in enumerate(columns.row_of_op):
+        if row >= 0:
+            members.setdefault(int(row), []).append(index)
+    dots = []
+    for row, indices in members.items():
+        entry = columns.table[row]
+        matrix = entry.kind in MATRIX_KINDS
+        stored = precision.matrix if matrix else precision.storage
+        dtype = stored if entry.dtype == "float32" else entry.dtype
+        key = (matrix, dtype)
+        if key not in roofs:
+            column = limits.dtypes.index(dtype)
+            peaks = limits.matrix_peak if matrix else limits.vector_peak
+            roofs[key] = Roof(_roof_label(target, dtype, matrix), float(peaks[0, column]))
+        first = estimate.graph.ops[indices[0]]
+        time = float(estimate.row_times[row])
+        dots.append(
+            Dot(
+                names=tuple(estimate.graph.op_names[i] for i in indices),
+                op=entry.target,
+                kind=entry.kind,
+                shapes=_shapes(estimate, first),
+                formula=formula_text(entry.binding.formula),
+                macs=float(cost.macs[row]),
+                flops=float(cost.flops[row]),
+                bytes=float(cost.bytes[row]),
+                time=time,
+                share=time * len(indices) / estimate.latency,
+                bound=BOUNDS[int(estimate.row_bounds[row])],
+                roof=roofs[key],
+            )
+        )
+    used = {dot.roof for dot in dots if dot.drawable} or set(roofs.values())
+    ordered = sorted(used, key=lambda roof: roof.peak)
+    main = float(limits.bandwidth[0])
+    return RooflineView(estimate, tuple(ordered), _diagonals(target, main), tuple(dots))
+
+
+def formula_text(name: str) -> str:
+    """The symbolic MACs, or other FLOPs where there are no MACs, as one line of text."""
+    cost = get_formula(name).cost
+    quantity, value = ("MACs", cost.macs) if cost.macs != 0 else ("FLOPs", cost.other_flops)
+    return f"{quantity} = {value}".replace("**2", "²").replace("**", "^").replace("*", "·")
+
+
+def _diagonals(target: Target, main: float) -> tuple[Diagonal, ...]:
+    profile = target.profile
+    result = []
+    for level in profile.levels:
+        is_main = level == profile.main_memory
+        bandwidth = main if is_main else _bandwidth(target, level)
+        if bandwidth is not None:
+            result.append(Diagonal(level, bandwidth, is_main))
+    return tuple(result)
+
+
+def _bandwidth(target: Target, level: str) -> float | None:
+    """Bandwidth of a cache as seen by the cores in use: those of the instances they sit on."""
+    profile = target.profile
+    each = profile.bandwidth(level, per="instance")
+    if each is None:
+        return None
+    return each * max(1, math.ceil(profile.instances(level) * target.share))
+
+
+def _roof_label(target: Target, dtype: str, matrix: bool) -> str:
+    profile = target.profile
+    best = profile.find_peak(dtype) if matrix else profile.find_peak(dtype, "vector")
+    if best is None:
+        best = profile.find_peak("float32", None if matrix else "vector")
+        name = "float32" if best is None else f"{best.dtype} {best.engine}"
+        return f"{name} (no {dtype} peak)"
+    return f"{best.dtype} {best.engine}"
+
+
+def _shapes(estimate: Estimate, op: Op) -> str:
+    graph = estimate.graph
+
+    def shape(spec: TensorSpec) -> str:
+        sizes = list(spec.shape)
+        if spec.batched and sizes and sizes[0] % graph.batch == 0:
+            sizes[0] = sizes[0] // graph.batch * estimate.batch
+        return show_shape(sizes)
+
+    inputs = [shape(spec) for spec in graph.inputs_of(op) if spec is not None]
+    outputs = [shape(spec) for spec in graph.outputs_of(op)]
+    return f"{', '.join(inputs)} → {', '.join(outputs)}"
