@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
 
 Array = np.ndarray
@@ -35,6 +36,24 @@ class DeviceColumns:
     """W."""
     launch_overhead: Array
     """Seconds, NaN where unknown."""
+    year: Array
+    """Year of first availability."""
+    in_line_ecc: Array
+    """Whether error correction takes bandwidth of the main memory."""
+    generation: Array
+    """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
+
+    def expand(self, axes: int = 1) -> DeviceColumns:
+        """Append axes of length 1, so that (devices,) broadcasts against (devices, ops)."""
+        new = {f.name: getattr(self, f.name) for f in fields(self)}
+        return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
+
+
+GENERATIONS = {
+    "Kepler": 3, "Maxwell": 5, "Pascal": 6, "Volta": 7, "Turing": 7,
+    "Ampere": 8, "Ada": 8, "Hopper": 9, "Blackwell": 10,
+}  # fmt: skip
+"""Major compute capability by the first word of a profile's microarchitecture."""
 
 
 def device_columns(targets: Sequence[Target]) -> DeviceColumns:
@@ -58,4 +77,17 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
         l2_bandwidth=column([p.bandwidth(c) for p, c in zip(profiles, caches, strict=True)]),
         board_power=column([p.board_power for p in profiles]),
         launch_overhead=column([p.launch_overhead for p in profiles]),
+        year=column([float(p.year) for p in profiles]),
+        in_line_ecc=np.array([_ecc(p) == "in-line" for p in profiles]),
+        generation=column([_generation(p) for p in profiles]),
     )
+
+
+def _ecc(profile: DeviceProfile) -> str | None:
+    level = profile.level(profile.main_memory)
+    return None if level is None else level.ecc
+
+
+def _generation(profile: DeviceProfile) -> float | None:
+    word = profile.microarchitecture.split()[0]
+    return float(GENERATIONS[word]) if word in GENERATIONS else None

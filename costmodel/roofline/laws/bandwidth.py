@@ -1,0 +1,72 @@
+"""Bandwidth that kernels reach: DRAM by controller generation and error correction, and L2.
+
+Sources of the effects: NVIDIA states 76% of peak for its Pascal and 95% for its Volta memory
+controller (V100 whitepaper, 2017); in-line error correction keeps its check bytes in the same
+DRAM and so takes bandwidth from the data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.constants import Constants
+
+Array = np.ndarray
+
+VOLTA = 7
+"""First generation (`DeviceColumns.generation`) with the later memory controller and kernels."""
+
+
+def is_pascal(device: DeviceColumns) -> Array:
+    """Whether a device is of Pascal's generation or an earlier one; unknown counts as later."""
+    early: Array = np.nan_to_num(device.generation, nan=np.inf) < VOLTA
+    return early
+
+
+def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
+    """B/s of DRAM that long streams reach."""
+    share = np.where(is_pascal(device), constants.dram_share_pascal, constants.dram_share)
+    ecc = np.where(device.in_line_ecc, constants.ecc_share, 1.0)
+    reached: Array = device.dram_bandwidth * share * ecc
+    return reached
+
+
+def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
+    """B/s of DRAM for tile loads that take a short segment from each of many rows."""
+    share = np.where(is_pascal(device), constants.strided_share_pascal, constants.strided_share)
+    reached: Array = stream_bandwidth(device, constants) * share
+    return reached
+
+
+def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
+    """B/s of the L2 cache: the profile's, or units x clock x bytes per clock."""
+    derived = device.units * device.clock * constants.l2_bytes_per_clock
+    known = np.where(np.isfinite(device.l2_bandwidth), device.l2_bandwidth, derived)
+    bandwidth: Array = np.maximum(known, device.dram_bandwidth)
+    return bandwidth
+
+
+def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
+    """Share of accesses to `size` bytes that find them in a cache of `capacity` bytes.
+
+    1 / (1 + (size / capacity)^steepness): one half where both are equal. An unknown capacity
+    holds nothing.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.asarray(size) / np.asarray(capacity)
+    hits: Array = np.where(np.isfinite(ratio), 1 / (1 + ratio**steepness), 0.0)
+    return hits
+
+
+def memory_time(traffic: Array, footprint: Array, device: DeviceColumns, c: Constants) -> Array:
+    """Seconds to move `traffic` bytes when `footprint` bytes are used again and again.
+
+    What the last use left in L2 comes from there. Never below traffic / L2 bandwidth.
+    """
+    capacity = c.residency_share * device.l2_capacity
+    hits = hit_share(footprint, capacity, c.residency_steepness)
+    time: Array = traffic * (
+        (1 - hits) / stream_bandwidth(device, c) + hits / l2_bandwidth(device, c)
+    )
+    return time

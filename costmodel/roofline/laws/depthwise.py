@@ -1,0 +1,42 @@
+"""Depthwise convolution: one filter per channel finds no matrix product and runs on scalar lanes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.constants import Constants
+
+Array = np.ndarray
+
+
+def depthwise_seconds(
+    outputs: Array, taps: Array, square: Array, channels_last: Array, lane_rate: Array,
+    constants: Constants,
+) -> Array:  # fmt: skip
+    """Compute time of depthwise convolutions on a GPU.
+
+    Args:
+        outputs: elements written.
+        taps: of the kernel.
+        square: whether the kernel is square; libraries unroll 1x1, 3x3 and 5x5 only.
+        channels_last: whether the image is stored so.
+        lane_rate: lane-cycles per second of the device (lanes x clock).
+        constants: cycles per tap and per output.
+    """
+    unrolled = square & np.isin(taps, (1, 9, 25))
+    tap = np.where(unrolled, constants.depthwise_tap, constants.depthwise_tap_other)
+    planar = tap * taps + constants.depthwise_output
+    interleaved = constants.depthwise_tap_nhwc * taps + constants.depthwise_output_nhwc
+    return np.asarray(outputs * np.where(channels_last, interleaved, planar) / lane_rate)
+
+
+def starved_seconds(
+    planes: Array, pixels: Array, threads: Array, clock: Array, constants: Constants
+) -> Array:
+    """Time of a kernel with one thread per output pixel, which walks through all planes.
+
+    Bilinear upsampling of NCHW images is written so: small images of many channels leave most of
+    the device idle.
+    """
+    rounds = np.ceil(np.maximum(pixels, 1) / threads)
+    return np.asarray(planes * constants.starved_step / clock * rounds)

@@ -1,0 +1,222 @@
+"""Matrix products on tiles: waves, tile width, contraction length, latency hiding, operand reads.
+
+A kernel cuts the (rows x columns) result of each product into tiles and gives each to a block
+of threads; a split contraction gives several blocks the same tile. From this follow
+
+- waves: the unit with the most tiles decides, ceil(tiles / units); partial tiles cost whole ones;
+- tile width: a narrow tile loads more operands per multiply-add;
+- contraction: prologue and epilogue of a tile cost a few steps of the contraction;
+- latency hiding: a unit with few warps waits;
+- operand reads: tiles in flight share operands through L2 while their slab fits and they run in
+  step; else they read them again from DRAM.
+
+All functions broadcast; sizes are arrays (ops,) and device columns (devices, 1), so results are
+(devices, ops). `unit_rate` makes them serve vector lanes and matrix engines alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.bandwidth import (
+    hit_share,
+    is_pascal,
+    stream_bandwidth,
+    strided_bandwidth,
+)
+from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.laws.overlap import p_norm
+
+Array = np.ndarray
+
+WARP = 32
+FULL_WARPS = 16
+"""Warps on a unit at which the main loop runs at its full rate."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """`batches` products of (rows x contraction) by (contraction x columns), arrays (ops,)."""
+
+    batches: Array
+    rows: Array
+    columns: Array
+    contraction: Array
+    element_bytes: float = 4.0
+    strided: bool = False
+    """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
+    takes a short segment from each of its rows."""
+
+    @property
+    def operand_bytes(self) -> Array:
+        """Bytes of both operands, each once."""
+        size: Array = self.batches * self.contraction * (self.rows + self.columns)
+        return self.element_bytes * size
+
+    @property
+    def result_bytes(self) -> Array:
+        """Bytes of the result."""
+        size: Array = self.batches * self.rows * self.columns
+        return self.element_bytes * size
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The part of the result that a block of threads computes; ints, or arrays (ops,)."""
+
+    columns: int | Array
+    rows: int | Array
+    threads: int | Array
+
+    @property
+    def width(self) -> float | Array:
+        """Elements: rows x columns / (rows + columns)."""
+        return self.rows * self.columns / (self.rows + self.columns)
+
+
+def tile_efficiency(tile: Tile, constants: Constants) -> Array:
+    """Share of a unit's rate that the main loop reaches, from the width of the tile."""
+    narrowness = constants.tile_half_width / np.asarray(tile.width, dtype=np.float64)
+    share: Array = constants.tile_ceiling / (1 + narrowness**constants.tile_steepness)
+    return share
+
+
+def tile_grid(product: Product, tile: Tile) -> tuple[Array, Array]:
+    """Numbers of tiles along columns and along rows of one product."""
+    across: Array = np.ceil(product.columns / tile.columns)
+    down: Array = np.ceil(product.rows / tile.rows)
+    return across, down
+
+
+def hiding_share(warps: Array, constants: Constants) -> Array:
+    """Share of the full rate with so many warps on a unit; 1 from `FULL_WARPS` on."""
+    resident = np.minimum(warps, FULL_WARPS)
+    half = constants.hiding_warps
+    share: Array = resident / (resident + half) * (FULL_WARPS + half) / FULL_WARPS
+    return share
+
+
+def compute_time(
+    product: Product,
+    tile: Tile,
+    splits: int | Array,
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Seconds of arithmetic of the busiest unit.
+
+    Args:
+        product: sizes.
+        tile: what a block computes.
+        splits: parts that the contraction is cut into.
+        unit_rate: FLOP/s of one unit.
+        device: needs units and generation.
+        constants: of the laws.
+    """
+    across, down = tile_grid(product, tile)
+    tiles = product.batches * across * down * splits
+    busiest = np.ceil(tiles / device.units)
+    steps = product.contraction / splits + constants.contraction_half
+    flops = busiest * 2 * tile.rows * tile.columns * steps
+    rate = unit_rate * tile_efficiency(tile, constants)
+    if product.strided:
+        rate = rate * np.where(is_pascal(device), constants.strided_rate_pascal, 1.0)
+    time: Array = flops / (rate * hiding_share(busiest * tile.threads / WARP, constants))
+    return time
+
+
+def operand_reads(
+    product: Product,
+    tile: Tile,
+    splits: int | Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Bytes of operands that come from DRAM: each once, and what L2 could not keep again.
+
+    The blocks in flight form a slab, along columns first. If the slab overflows L2, the next wave
+    reads its share again; if it does so by far, blocks of one wave fall out of step and share
+    nothing.
+    """
+    across, down = tile_grid(product, tile)
+    tiles = product.batches * across * down * splits
+    flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), tiles)
+    wide = np.minimum(across, flying)
+    tall = np.minimum(down, np.maximum(1, flying / across))
+    steps = product.contraction / splits * product.element_bytes
+    slab = (wide * tile.columns + tall * tile.rows) * steps
+    once = product.operand_bytes
+    by_wave = np.maximum(once, tiles / (wide * tall) * slab)
+    by_tile = np.maximum(by_wave, tiles * (tile.columns + tile.rows) * steps)
+    steepness = constants.slab_steepness
+    kept = hit_share(slab, constants.slab_share * device.l2_capacity, steepness)
+    in_step = hit_share(slab, constants.lockstep_share * device.l2_capacity, steepness)
+    reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
+    return reads
+
+
+def transfer_time(
+    product: Product,
+    tile: Tile,
+    splits: int | Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Seconds to read operands and write the result; split parts are written, read and summed."""
+    reads = operand_reads(product, tile, splits, device, constants)
+    stream = stream_bandwidth(device, constants)
+    loads = strided_bandwidth(device, constants) if product.strided else stream
+    passes = np.where(np.asarray(splits) > 1, 2.0 * np.asarray(splits) + 1, 1.0)
+    time: Array = reads / loads + passes * product.result_bytes / stream
+    return time
+
+
+def product_time(
+    product: Product,
+    tile: Tile,
+    splits: int | Array,
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Seconds of one kernel with the given tile and split; see `compute_time`."""
+    compute = compute_time(product, tile, splits, unit_rate, device, constants)
+    memory = transfer_time(product, tile, splits, device, constants)
+    return p_norm(compute, memory, constants.overlap)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel that a library could take; `available` is (devices, 1) or a plain bool."""
+
+    tile: Tile
+    splits: int
+    available: Array | bool = True
+
+
+def fastest_time(
+    product: Product,
+    choices: Sequence[Choice],
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> tuple[Array, Array]:
+    """Seconds of the fastest available kernel, and its index in `choices`; both (devices, ops)."""
+    best: Array | None = None
+    index: Array | None = None
+    for i, choice in enumerate(choices):
+        time = product_time(product, choice.tile, choice.splits, unit_rate, device, constants)
+        time = np.where(choice.available, time, np.inf)
+        if best is None or index is None:
+            best, index = time, np.zeros(time.shape, dtype=np.int64)
+            continue
+        index = np.where(time < best, i, index)
+        best = np.minimum(best, time)
+    if best is None or index is None:
+        raise ValueError("no kernel to choose from")
+    return best, index

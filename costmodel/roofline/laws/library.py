@@ -1,0 +1,75 @@
+"""Kernels that the vendor's float32 libraries choose from, by generation of the device.
+
+Read from the kernel names of measured products (cuBLAS, float32 without TF32): the names of a
+kernel begin with the generation it was written for (maxwell_, volta_, ampere_) and hold its tile,
+"columns x rows" of a row-major result.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.gemm import Choice, Tile
+
+Array = np.ndarray
+
+THREADS = {
+    (128, 128): 256, (128, 64): 128, (64, 64): 64, (32, 128): 256, (128, 32): 256,
+    (64, 32): 256, (32, 32): 128,
+}  # fmt: skip
+"""Threads of a block by (columns, rows) of its tile."""
+
+SPLITS = (1, 2, 4, 8, 16)
+
+BATCHED_TILES = {
+    6: ((128, 64),),
+    7: ((128, 64), (64, 64), (32, 128), (128, 32)),
+    8: ((128, 128),),
+}
+"""Tiles of batched products by generation: up to Pascal, Volta and Turing, Ampere and later."""
+
+LINEAR_TILES = {
+    6: ((64, 64), (32, 128), (128, 32)),
+    7: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
+    8: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
+}
+"""Tiles of linear layers by generation."""
+
+
+def generation_key(device: DeviceColumns) -> Array:
+    """6 up to Pascal, 7 for Volta and Turing, 8 for later and unknown ones."""
+    key: Array = np.clip(np.nan_to_num(device.generation, nan=8.0), 6, 8)
+    return key
+
+
+def linear_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+    """Kernels for one product with both operands along the contraction."""
+    return _choices(LINEAR_TILES, SPLITS, device)
+
+
+def batched_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+    """Kernels for batches of products."""
+    return _choices(BATCHED_TILES, (1,), device)
+
+
+def _choices(
+    table: dict[int, tuple[tuple[int, int], ...]], splits: tuple[int, ...], device: DeviceColumns
+) -> tuple[Choice, ...]:
+    key = generation_key(device)
+    shapes = dict.fromkeys(shape for tiles in table.values() for shape in tiles)
+    return tuple(
+        Choice(Tile(*shape, THREADS[shape]), split, _known(shape, table, key))
+        for shape in shapes
+        for split in splits
+    )
+
+
+def _known(
+    shape: tuple[int, int], table: dict[int, tuple[tuple[int, int], ...]], key: Array
+) -> Array:
+    known: Array = np.zeros(key.shape, dtype=bool)
+    for generation, tiles in table.items():
+        if shape in tiles:
+            known = known | (key == generation)
+    return known

@@ -1,0 +1,48 @@
+"""Sustained clock: what the power limit of the board leaves of the boost clock.
+
+Under dense arithmetic every lane switches at every clock, so that a board's power is about
+units x FLOPs per clock x energy per FLOP x clock. Small boards (70 to 75 W) cannot hold their
+boost clock then; the base clock is what the vendor guarantees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.constants import Constants
+
+Array = np.ndarray
+
+PROCESS_STEPS = (2020, 2022)
+"""Years of first availability of GPUs in 8 or 7 nm, and in 5 or 4 nm; before: 16 and 12 nm."""
+
+
+def flop_energy(year: Array, constants: Constants) -> Array:
+    """Energy in J per float32 FLOP at peak rate, from the year of first availability."""
+    steps = np.sum([np.asarray(year) >= step for step in PROCESS_STEPS], axis=0)
+    energy: Array = constants.flop_energy * constants.process_gain**steps
+    return energy
+
+
+def sustained_clock(device: DeviceColumns, flops_per_clock: Array, energy: Array) -> Array:
+    """Clock in Hz that a device holds under dense arithmetic, between base and boost.
+
+    Args:
+        device: needs units, clock, base_clock and board_power (unknown power: boost clock).
+        flops_per_clock: peak FLOPs per clock and unit of the engine in use.
+        energy: J per FLOP of that engine.
+    """
+    affordable = device.board_power / (device.units * flops_per_clock * energy)
+    floor = np.where(np.isfinite(device.base_clock), device.base_clock, 0.0)
+    held = np.clip(affordable, np.minimum(floor, device.clock), device.clock)
+    clock: Array = np.where(np.isfinite(device.board_power), held, device.clock)
+    return clock
+
+
+def vector_unit_rate(device: DeviceColumns, constants: Constants) -> Array:
+    """FLOP/s per unit of float32 fused multiply-adds at the sustained clock."""
+    per_clock = 2 * device.vector_lanes
+    clock = sustained_clock(device, per_clock, flop_energy(device.year, constants))
+    rate: Array = per_clock * clock
+    return rate
