@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from costmodel.errors import UncoveredOperatorError
+from costmodel.errors import UncoveredOperatorError, UsageError
 from costmodel.formulas.cost import Cost
 from costmodel.formulas.elementwise import operand_elements
 from costmodel.formulas.registry import (
     COST_FIELDS,
+    Binder,
     Binding,
     Formula,
     Kind,
@@ -26,6 +27,8 @@ from costmodel.formulas.registry import (
     binder_of,
     get_formula,
 )
+from costmodel.formulas.symbols import BYTES
+from costmodel.formulas.valid_taps import bind_valid_convolution
 from costmodel.graph import DTYPE_BYTES, Graph, Op, TensorSpec
 
 Array = np.ndarray
@@ -43,7 +46,7 @@ class _Operand(NamedTuple):
     """Bytes of the elements that stay as they are."""
 
     def bytes_per_element(self, float32_bytes: float) -> float:
-        if not self.elements:
+        if not self.elements or self.elements == self.float32:
             return float32_bytes
         return (self.float32 * float32_bytes + self.other_bytes) / self.elements
 
@@ -133,7 +136,7 @@ class Columns:
             rows = [self.table[i] for i in indices]
             values, follows = {}, {}
             for symbol in formula.symbols:
-                if symbol in ("b_x", "b_w", "b_y"):
+                if symbol in BYTES:
                     continue
                 values[symbol] = np.array(
                     [row.binding.values[symbol] for row in rows], dtype=np.float64
@@ -188,17 +191,32 @@ class Columns:
         }
 
 
-def columns_of(graph: Graph) -> Columns:
-    """Bind every operator of a graph to its formula."""
+def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
+    """Bind every operator of a graph to its formula.
+
+    Args:
+        graph: a traced model.
+        valid_taps: leave out what convolutions multiply with padding (`formulas.valid_taps`).
+
+    Raises:
+        UsageError: if the graph has symbolic sizes.
+    """
+    if graph.symbols:
+        raise UsageError(
+            f"{graph.name} has symbolic sizes {', '.join(graph.symbols)}: substitute numbers "
+            "first, as in graph.substitute(batch=1)"
+        )
+    variants = _VALID_TAPS if valid_taps else {}
     keys: dict[Any, int] = {}
     row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
     rows: list[Row] = []
     for index, op in enumerate(graph.ops):
         if op.is_view:
             continue
-        row = bind_op(op, graph.inputs_of(op), graph.outputs_of(op))
+        binder = variants.get(op.target) or binder_of(op.target)
+        row = bind_op(op, graph.inputs_of(op), graph.outputs_of(op), binder)
         binding = row.binding
-        key = (binding.formula, tuple(binding.values.values()), *row[1:])
+        key = (binding.formula, tuple(binding.values.values()), binding.follows, *row[1:])
         found = keys.get(key)
         if found is None:
             found = keys[key] = len(rows)
@@ -207,13 +225,30 @@ def columns_of(graph: Graph) -> Columns:
     return Columns(graph, tuple(rows), row_of_op)
 
 
-def bind_op(op: Op, inputs: list[TensorSpec | None], outputs: list[TensorSpec]) -> Row:
+_VALID_TAPS: Mapping[str, Binder] = {
+    "aten::convolution": bind_valid_convolution,
+    "aten::_convolution": bind_valid_convolution,
+}
+
+
+def bind_op(
+    op: Op,
+    inputs: list[TensorSpec | None],
+    outputs: list[TensorSpec],
+    binder: Binder | None = None,
+) -> Row:
     """The row of one operator: its formula's symbol values and the dtypes of its operands.
 
     An operator without a formula is charged its bytes, under the kind "uncovered".
+
+    Args:
+        op: the operator.
+        inputs: its input tensors, None where an optional one is absent.
+        outputs: its output tensors.
+        binder: how it fills in a formula; by default the one registered for its name.
     """
     batched = any(y.batched for y in outputs)
-    binder = binder_of(op.target)
+    binder = binder or binder_of(op.target)
     if binder is None:
         data_elements, constant = operand_elements(inputs, batched)
         written = sum(y.numel for y in outputs)
@@ -224,9 +259,10 @@ def bind_op(op: Op, inputs: list[TensorSpec | None], outputs: list[TensorSpec]) 
     else:
         binding = binder(op, inputs, outputs)
     kind = binding.kind or get_formula(binding.formula).kind
-    data, weights = [], []
-    for spec in inputs:
-        if spec is not None:
+    data: list[TensorSpec] = []
+    weights: list[TensorSpec] = []
+    for position, spec in enumerate(inputs):
+        if spec is not None and position not in binding.indices:
             role = weights if spec.is_weight or (batched and not spec.batched) else data
             role.append(spec)
     first = data[0] if data else (weights[0] if weights else outputs[0] if outputs else None)
@@ -243,7 +279,7 @@ def bind_op(op: Op, inputs: list[TensorSpec | None], outputs: list[TensorSpec]) 
 
 
 def _operand(specs: list[TensorSpec]) -> _Operand:
-    elements = float32 = other = 0.0
+    elements = float32 = other = 0  # whole numbers, so that symbolic sizes stay exact
     for spec in specs:
         count = spec.distinct
         elements += count

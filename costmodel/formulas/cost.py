@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 S = Any
-"""A scalar: an int, a float, a NumPy array or a sympy expression: costs are written once for all."""
+"""A scalar: an int, a float, a NumPy array or a sympy expression: costs are written once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
 from costmodel.formulas.cost import Cost, S
-from costmodel.formulas.registry import Binding, bind, binds, formula
+from costmodel.formulas.registry import Binding, Inputs, Outputs, bind, binds, formula, required
 from costmodel.graph import Op, TensorSpec
 
 _SOURCE = "Golub and Van Loan, Matrix Computations, section 1.1"
@@ -48,15 +47,12 @@ def matmul(b: S, m: S, c_in: S, c_out: S, b_x: S, b_y: S) -> Cost:
 
 _PRODUCT = frozenset({"b"})
 _ROWS = frozenset({"m"})
-_COLUMNS = frozenset({"c_out"})
+_CONTRACTION = frozenset({"c_in"})
 
 
 @binds("aten::linear")
-def bind_linear(
-    op: Op, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
-) -> Binding:
-    x, weight = inputs[0], inputs[1]
-    assert x is not None and weight is not None
+def bind_linear(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    x, weight = required(op, inputs, 0, 1)
     bias = len(inputs) > 2 and inputs[2] is not None
     c_out = 1 if len(weight.shape) == 1 else weight.shape[0]
     return bind("linear", m=prod(x.shape[:-1]), c_in=x.shape[-1], c_out=c_out, bias=int(bias))
@@ -76,7 +72,7 @@ def bind_product(
         return bind("linear", m=b * n, c_in=k, c_out=m, bias=int(bias), follows=_ROWS)
     if len(left.shape) == 2 and left.batched and right.batched:
         # Both operands grow: a product over samples (weight gradients contract over the batch).
-        return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=frozenset({"c_in"}))
+        return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=_CONTRACTION)
     return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=_PRODUCT)
 
 
@@ -86,28 +82,19 @@ def _shared(spec: TensorSpec) -> bool:
 
 
 @binds("aten::mm", "aten::bmm", "aten::matmul")
-def bind_matmul(
-    op: Op, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
-) -> Binding:
-    left, right = inputs[0], inputs[1]
-    assert left is not None and right is not None
+def bind_matmul(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    left, right = required(op, inputs, 0, 1)
     return bind_product(left, right, outputs[0])
 
 
 @binds("aten::addmm", "aten::baddbmm")
-def bind_addmm(
-    op: Op, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
-) -> Binding:
-    _, left, right = inputs[:3]
-    assert left is not None and right is not None
+def bind_addmm(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    left, right = required(op, inputs, 1, 2)
     return bind_product(left, right, outputs[0], bias=True)
 
 
 @binds("aten::mv", "aten::dot", "aten::vdot")
-def bind_vector(
-    op: Op, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
-) -> Binding:
-    left, right = inputs[0], inputs[1]
-    assert left is not None and right is not None
+def bind_vector(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    (left,) = required(op, inputs, 0)
     rows = prod(left.shape[:-1])
     return bind("linear", m=rows, c_in=left.shape[-1], c_out=1, bias=0)

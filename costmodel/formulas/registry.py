@@ -1,12 +1,17 @@
 """Where formulas live and how operators find theirs.
 
-A formula is a function from the field's symbols to a `Cost`, written once and used four ways:
-called on numbers, called on NumPy arrays, called on sympy expressions, printed.
+A formula is a function from the field's symbols to a `Cost`:
 
     @formula("linear", kind="matmul", source="...")
     def linear(m, c_in, c_out, bias, b_x, b_w, b_y):
         '''y = x W^T + b ...'''
         return Cost(macs=m * c_in * c_out, ...)
+
+A composition is a formula made of named parts, each the cost of another formula:
+
+    @composition("separable", source="...")
+    def separable(n, c_in, c_out, ...):
+        return {"depthwise": dwconv.function(...), "pointwise": conv2d.function(...)}
 
 A binding says how an operator of the graph fills in a formula's symbols:
 
@@ -21,131 +26,24 @@ bytes, listed wherever a result is shown, and never silently zero.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from functools import wraps
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from costmodel.errors import UnknownNameError, UsageError
+from costmodel.errors import GraphError, UnknownNameError
 from costmodel.formulas.cost import Cost
-from costmodel.formulas.symbols import FOLLOWS_BATCH, MEANING, symbol
+from costmodel.formulas.formula import COST_FIELDS as COST_FIELDS
+from costmodel.formulas.formula import Formula as Formula
+from costmodel.formulas.formula import Kind as Kind
+from costmodel.formulas.formula import Textbook as Textbook
+from costmodel.formulas.symbols import FOLLOWS_BATCH, MEANING
 from costmodel.graph import Op, TensorSpec
 
-Kind = Literal[
-    "convolution",
-    "grouped convolution",
-    "depthwise convolution",
-    "matmul",
-    "attention",
-    "normalization",
-    "activation",
-    "elementwise",
-    "pooling",
-    "reduction",
-    "softmax",
-    "embedding",
-    "movement",
-    "recurrent",
-    "view",
-    "uncovered",
-    "composition",
-]
-"""What sort of work an operator is; reports colour by it and efficiency laws key on it."""
-
-COST_FIELDS = (
-    "macs",
-    "other_flops",
-    "bytes_read",
-    "bytes_written",
-    "weight_bytes",
-    "parameters",
-)
-
-
-@dataclass(frozen=True)
-class Textbook:
-    """A published approximation beside the exact cost: MACs and memory accesses in elements."""
-
-    macs: Callable[..., Any] | None
-    accesses: Callable[..., Any] | None
-    citation: str
-
-
-@dataclass(frozen=True)
-class Formula:
-    """The closed-form cost of one family of operators; call it with its symbols as keywords."""
-
-    name: str
-    kind: Kind
-    function: Callable[..., Cost]
-    source: str
-    textbook: Textbook | None = None
-    gemm_function: Callable[..., tuple[Any, Any, Any, Any]] | None = None
-
-    @cached_property
-    def symbols(self) -> tuple[str, ...]:
-        """Names of the symbols it takes, in order."""
-        return tuple(inspect.signature(self.function).parameters)
-
-    @property
-    def description(self) -> str:
-        """What it computes and which symbols it uses."""
-        return inspect.getdoc(self.function) or ""
-
-    @cached_property
-    def cost(self) -> Cost:
-        """The exact cost as sympy expressions in its symbols."""
-        return self.function(**{name: symbol(name) for name in self.symbols})
-
-    @property
-    def intensity(self) -> Any:
-        """Arithmetic intensity in FLOP per byte, as a sympy expression."""
-        import sympy
-
-        return sympy.simplify(self.cost.intensity)
-
-    def __call__(self, **values: Any) -> Cost:
-        """The cost at given values: numbers, NumPy arrays or sympy expressions.
-
-        Raises:
-            UsageError: if a symbol is missing or unknown.
-        """
-        missing = [name for name in self.symbols if name not in values]
-        unknown = [name for name in values if name not in self.symbols]
-        if missing or unknown:
-            problem = f"missing {', '.join(missing)}" if missing else f"no {', '.join(unknown)}"
-            raise UsageError(f"formula {self.name!r} takes {', '.join(self.symbols)}: {problem}")
-        if any(hasattr(value, "free_symbols") for value in values.values()):
-            import sympy
-
-            return self.function(**{name: sympy.sympify(v) for name, v in values.items()})
-        return Cost(*self.evaluate(*(values[name] for name in self.symbols)))
-
-    @cached_property
-    def evaluate(self) -> Callable[..., list[Any]]:
-        """Numeric evaluation: symbol values in order, numbers or arrays, to `COST_FIELDS`."""
-        return self._compile([getattr(self.cost, name) for name in COST_FIELDS])
-
-    @cached_property
-    def gemm(self) -> Callable[..., list[Any]] | None:
-        """(batches, rows, columns, contraction) of the matrix product it performs, or None."""
-        if self.gemm_function is None:
-            return None
-        return self._compile(
-            list(self.gemm_function(**{name: symbol(name) for name in self.symbols}))
-        )
-
-    def _compile(self, expressions: list[Any]) -> Callable[..., list[Any]]:
-        import sympy
-
-        arguments = [symbol(name) for name in self.symbols]
-        function: Callable[..., list[Any]] = sympy.lambdify(
-            arguments, expressions, modules="numpy", cse=True
-        )
-        return function
+Inputs = Sequence[TensorSpec | None]
+"""An operator's input tensors in argument order, None where an optional one is absent."""
+Outputs = Sequence[TensorSpec]
+"""An operator's output tensors."""
 
 
 class Binding(NamedTuple):
@@ -160,9 +58,11 @@ class Binding(NamedTuple):
     """Symbols that grow with the batch if the operator's data does."""
     primitive: str = ""
     """Which primitive a shared formula stands for: "gelu" for the elementwise one."""
+    indices: frozenset[int] = frozenset()
+    """Positions of inputs that hold indices: their width is the symbol b_i, not b_x or b_w."""
 
 
-Binder = Callable[[Op, Sequence[TensorSpec | None], Sequence[TensorSpec]], Binding]
+Binder = Callable[[Op, Inputs, Outputs], Binding]
 
 _FORMULAS: dict[str, Formula] = {}
 _BINDERS: dict[str, Binder] = {}
@@ -190,16 +90,39 @@ def formula(
     """
 
     def register(function: Callable[..., Cost]) -> Formula:
-        if name in _FORMULAS:
-            raise ValueError(f"formula {name!r} is registered twice")
-        result = Formula(name, kind, function, source, textbook, gemm)
-        unexplained = [s for s in result.symbols if s not in MEANING]
-        if unexplained:
-            raise ValueError(f"formula {name!r}: no meaning for symbols {unexplained}")
-        _FORMULAS[name] = result
-        return result
+        return _add(Formula(name, kind, function, source, textbook, gemm))
 
     return register
+
+
+def composition(
+    name: str, *, source: str, textbook: Textbook | None = None
+) -> Callable[[Callable[..., Mapping[str, Cost]]], Formula]:
+    """Register a formula that adds up named parts, each the cost of another formula.
+
+    Raises:
+        ValueError: if the name is taken, or a parameter is not one of the field's symbols.
+    """
+
+    def register(function: Callable[..., Mapping[str, Cost]]) -> Formula:
+        @wraps(function)
+        def total(**values: Any) -> Cost:
+            return sum(function(**values).values(), Cost())
+
+        whole = Formula(name, "composition", total, source, textbook)
+        return _add(replace(whole, parts_function=function))
+
+    return register
+
+
+def _add(new: Formula) -> Formula:
+    if new.name in _FORMULAS:
+        raise ValueError(f"formula {new.name!r} is registered twice")
+    unexplained = [s for s in new.symbols if s not in MEANING]
+    if unexplained:
+        raise ValueError(f"formula {new.name!r}: no meaning for symbols {unexplained}")
+    _FORMULAS[new.name] = new
+    return new
 
 
 def binds(*targets: str) -> Callable[[Binder], Binder]:
@@ -225,14 +148,31 @@ def bind(
     kind: Kind | None = None,
     follows: frozenset[str] = FOLLOWS_BATCH,
     primitive: str = "",
+    indices: frozenset[int] = frozenset(),
     **values: Any,
 ) -> Binding:
     """A `Binding` to the formula `name` with its symbols as keywords."""
-    return Binding(name, values, kind, follows, primitive)
+    return Binding(name, values, kind, follows, primitive, indices)
+
+
+def required(op: Op, inputs: Inputs, *positions: int) -> list[TensorSpec]:
+    """The inputs at those positions, which the operator cannot do without.
+
+    Raises:
+        GraphError: if one is absent, naming the operator and which.
+    """
+    found = [inputs[i] if i < len(inputs) else None for i in positions]
+    present = [spec for spec in found if spec is not None]
+    if len(present) < len(positions):
+        raise GraphError(
+            f"{op.target} in {op.module or 'the model'}: input {positions[found.index(None)]} is "
+            "absent; the graph is incomplete"
+        )
+    return present
 
 
 def get_formula(name: str) -> Formula:
-    """The formula of that name.
+    """The formula of that name; dashes may stand for underscores.
 
     Raises:
         UnknownNameError: with the nearest names.
@@ -256,8 +196,3 @@ def binder_of(target: str) -> Binder | None:
 def covered_operators() -> frozenset[str]:
     """Names of all operators that have a binding."""
     return frozenset(_BINDERS)
-
-
-def as_array(value: Any) -> np.ndarray:
-    """A float64 array of a symbol's values."""
-    return np.asarray(value, dtype=np.float64)

@@ -122,7 +122,7 @@ def _from_torchvision(name: str) -> tuple[nn.Module, Sequence[int]]:
     options: dict[str, Any] = {"weights": None}
     if name.startswith(("googlenet", "inception")):
         options["init_weights"] = False
-    if "/" not in name and models.get_model_builder(name).__module__.find("detection") >= 0:
+    if any(task in models.get_model_builder(name).__module__ for task in ("detection", "segment")):
         options["weights_backbone"] = None
     model = _build(f"torchvision:{name}", lambda: models.get_model(name, **options))
     return model, (3, 299, 299) if name == "inception_v3" else IMAGE
