@@ -47,7 +47,7 @@ class Source(Entry):
     section: str = Field(description="Section, table or page that has the numbers.", min_length=1)
     date: str = Field(
         description="Date of the document: YYYY, YYYY-MM or YYYY-MM-DD.",
-        json_schema_extra={"pattern": DATE_PATTERN},
+        json_schema_extra={"type": ["string", "integer"], "pattern": DATE_PATTERN},
     )
     url: str | None = Field(
         default=None, description="Where it can be read.", pattern=r"^https?://\S+$"
