@@ -15,14 +15,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.formulas.columns import Columns, columns_of
+from costmodel.formulas.columns import columns_of
 from costmodel.formulas.cost import Cost
 from costmodel.graph import DTYPE_BYTES, Graph
 from costmodel.hardware import DeviceProfile, load_device
 from costmodel.liveness import Liveness, liveness_of
 from costmodel.roofline.ceilings import Ceilings, Target, ceilings
-from costmodel.roofline.engine import BOUNDS, Times, compute_dtypes, operator_times
+from costmodel.roofline.constants import DEFAULT, Constants
+from costmodel.roofline.device_columns import device_columns
+from costmodel.roofline.engine import (
+    BOUNDS,
+    Times,
+    compute_dtypes,
+    enabled_laws,
+    operator_times,
+)
 from costmodel.roofline.precision import Precision, get_precision
+from costmodel.roofline.workload import Workload, workload_of
 
 Array = np.ndarray
 
@@ -63,7 +72,7 @@ class Estimate:
     target: Target
     batch: int
     precision: Precision
-    columns: Columns
+    workload: Workload
     row_times: Array
     """(rows,) seconds."""
     row_bounds: Array
@@ -78,21 +87,22 @@ class Estimate:
         return self.target.label
 
     @cached_property
-    def _cost(self) -> Cost:
-        return self.columns.evaluate(self.batch, self.precision.storage).cost
+    def row_cost(self) -> Cost:
+        """Cost of every row of the workload; arrays are (rows,)."""
+        return self.workload.cost(np.array(float(self.batch)), self.precision.storage).cost
 
     @cached_property
     def total(self) -> Cost:
         """Cost of the whole run; `parameters` is that of the graph, shared ones once."""
-        counts = self.columns.counts
-        summed = self._cost.map(lambda column: float(np.dot(column, counts)))
+        counts = self.workload.counts
+        summed = self.row_cost.map(lambda column: float(np.dot(column, counts)))
         values = {name: getattr(summed, name) for name in summed.__slots__}
         return Cost(**{**values, "parameters": self.graph.parameters})
 
     @cached_property
     def latency(self) -> float:
         """Seconds for the batch."""
-        return float(np.dot(self.row_times, self.columns.counts))
+        return float(np.dot(self.row_times, self.workload.counts))
 
     @property
     def throughput(self) -> float:
@@ -113,7 +123,7 @@ class Estimate:
     @cached_property
     def time_by_bound(self) -> dict[str, float]:
         """Seconds spent in operators of each bound."""
-        times = self.row_times * self.columns.counts
+        times = self.row_times * self.workload.counts
         return {
             name: float(times[self.row_bounds == code].sum()) for code, name in enumerate(BOUNDS)
         }
@@ -128,7 +138,7 @@ class Estimate:
         """Seconds by operator kind, largest first."""
         totals: dict[str, float] = {}
         for kind, time, count in zip(
-            self.columns.kinds, self.row_times, self.columns.counts, strict=True
+            self.workload.kinds, self.row_times, self.workload.counts, strict=True
         ):
             totals[kind] = totals.get(kind, 0.0) + float(time) * int(count)
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
@@ -136,12 +146,13 @@ class Estimate:
     @cached_property
     def operators(self) -> tuple[OperatorEstimate, ...]:
         """Every operator in execution order, views left out."""
-        cost, names, result = self._cost, self.graph.op_names, []
+        cost, names, result = self.row_cost, self.graph.op_names, []
+        table = self.workload.columns.table
         for index, op in enumerate(self.graph.ops):
-            row = int(self.columns.row_of_op[index])
+            row = int(self.workload.row_of_op[index])
             if row < 0:
                 continue
-            entry, time = self.columns.table[row], float(self.row_times[row])
+            entry, time = table[self.workload.base[row]], float(self.row_times[row])
             flops = float(2 * cost.macs[row] + cost.other_flops[row])
             read, written = float(cost.bytes_read[row]), float(cost.bytes_written[row])
             result.append(
@@ -167,11 +178,12 @@ class Estimate:
     def uncovered(self) -> tuple[Uncovered, ...]:
         """Operators without a formula, with their share of the time."""
         found: dict[str, list[float]] = {}
-        for row, count, time in zip(
-            self.columns.table, self.columns.counts, self.row_times, strict=True
+        workload = self.workload
+        for kind, target, count, time in zip(
+            workload.kinds, workload.targets, workload.counts, self.row_times, strict=True
         ):
-            if row.kind == "uncovered":
-                entry = found.setdefault(row.target, [0, 0.0])
+            if kind == "uncovered":
+                entry = found.setdefault(target, [0, 0.0])
                 entry[0] += int(count)
                 entry[1] += float(time) * int(count)
         return tuple(
@@ -200,7 +212,7 @@ class Sweep(Sequence[Estimate]):
     """
 
     graph: Graph
-    columns: Columns
+    workload: Workload
     targets: tuple[Target, ...]
     batches: tuple[int, ...]
     precisions: tuple[Precision, ...]
@@ -215,7 +227,7 @@ class Sweep(Sequence[Estimate]):
     @cached_property
     def latency(self) -> Array:
         """(devices, batches, precisions) seconds."""
-        counts = self.columns.counts
+        counts = self.workload.counts
         return np.stack([total @ counts for total in self._totals], axis=-1)
 
     def at(self, device: int, batch: int, precision: int) -> Estimate:
@@ -228,7 +240,7 @@ class Sweep(Sequence[Estimate]):
             target=self.targets[device],
             batch=size,
             precision=policy,
-            columns=self.columns,
+            workload=self.workload,
             row_times=self._totals[precision][device, batch],
             row_bounds=self.times[precision].bound[device, batch],
             peak_memory=weights + _liveness(self.graph).peak_bytes(size, width),
@@ -252,8 +264,8 @@ class Sweep(Sequence[Estimate]):
 
 
 @lru_cache(maxsize=64)
-def _columns(graph: Graph) -> Columns:
-    return columns_of(graph)
+def _workload(graph: Graph) -> Workload:
+    return workload_of(columns_of(graph))
 
 
 @lru_cache(maxsize=64)
@@ -290,6 +302,8 @@ def sweep(
     *,
     threads: int | None = None,
     strict: bool = False,
+    without: Sequence[str] = (),
+    constants: Constants = DEFAULT,
 ) -> Sweep:
     """Predict one graph on all devices x batches x precisions in one call.
 
@@ -300,9 +314,11 @@ def sweep(
         precisions: names of `costmodel.roofline.precision.PRECISIONS`.
         threads: cores of a CPU to use, unless the device's name says so.
         strict: raise if an operator has no formula.
+        without: efficiency laws to switch off, by name; ["all"] leaves the plain roofline.
+        constants: of the laws.
 
     Raises:
-        UnknownNameError: for an unknown device or precision.
+        UnknownNameError: for an unknown device, precision or law.
         UsageError: for a batch below 1 or an incomplete profile.
         UncoveredOperatorError: in strict mode.
     """
@@ -310,17 +326,18 @@ def sweep(
     for size in sizes:
         if size < 1:
             raise UsageError(f"batch {size}: expected at least 1")
-    columns = _columns(graph)
+    workload, laws = _workload(graph), enabled_laws(without)
     if strict:
-        columns.require_coverage()
+        workload.columns.require_coverage()
     targets = tuple(resolve_target(device, threads) for device in devices)
     policies = tuple(get_precision(name) for name in precisions)
+    rows, counts = device_columns(targets), np.array(sizes, dtype=float)
     times, notes = [], []
     for policy in policies:
-        limits: Ceilings = ceilings(targets, compute_dtypes(columns, policy))
-        times.append(operator_times(columns, limits, np.array(sizes, dtype=float), policy))
+        limits: Ceilings = ceilings(targets, compute_dtypes(workload, policy))
+        times.append(operator_times(workload, limits, rows, counts, policy, laws, constants))
         notes.append(limits.notes)
-    return Sweep(graph, columns, targets, sizes, policies, tuple(times), tuple(notes))
+    return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes))
 
 
 def estimate(
@@ -328,10 +345,8 @@ def estimate(
     device: str | DeviceProfile | Target,
     batch: int | None = None,
     precision: str = "fp32",
-    *,
-    threads: int | None = None,
-    strict: bool = False,
+    **options: Any,
 ) -> Estimate:
-    """Predict one graph on one device; `sweep` does many at once and documents the arguments."""
+    """Predict one graph on one device; `sweep` does many at once and documents the options."""
     batches = None if batch is None else (batch,)
-    return sweep(graph, (device,), batches, (precision,), threads=threads, strict=strict).at(0, 0, 0)
+    return sweep(graph, (device,), batches, (precision,), **options).at(0, 0, 0)

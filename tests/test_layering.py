@@ -53,7 +53,11 @@ def imports_of(path: Path) -> list[tuple[str, bool]]:
             found.extend((alias.name, inside) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             if node.module == "costmodel":
-                found.extend((f"costmodel.{alias.name}", inside) for alias in node.names)
+                found.extend(
+                    (f"costmodel.{alias.name}", inside)
+                    for alias in node.names
+                    if not alias.name.startswith("__")
+                )
             else:
                 found.append((node.module, inside))
         inside = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))

@@ -112,17 +112,17 @@ class RooflineView:
 
 def roofline_view(estimate: Estimate) -> RooflineView:
     """Work out what the roofline chart of an estimate shows."""
-    target, columns, precision = estimate.target, estimate.columns, estimate.precision
-    limits = ceilings((target,), compute_dtypes(columns, precision))
-    cost = columns.evaluate(estimate.batch, precision.storage).cost
+    target, workload, precision = estimate.target, estimate.workload, estimate.precision
+    limits = ceilings((target,), compute_dtypes(workload, precision))
+    cost = estimate.row_cost
     roofs: dict[tuple[bool, str], Roof] = {}
     members: dict[int, list[int]] = {}
-    for index, row in enumerate(columns.row_of_op):
+    for index, row in enumerate(workload.row_of_op):
         if row >= 0:
             members.setdefault(int(row), []).append(index)
     dots = []
     for row, indices in members.items():
-        entry = columns.table[row]
+        entry = workload.columns.table[workload.base[row]]
         matrix = entry.kind in MATRIX_KINDS
         stored = precision.matrix if matrix else precision.storage
         dtype = stored if entry.dtype == "float32" else entry.dtype

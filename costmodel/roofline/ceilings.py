@@ -56,7 +56,7 @@ class Ceilings:
     bandwidth: Array
     """(devices,) B/s of main memory."""
     launch: Array
-    """(devices,) seconds to start an operator."""
+    """(devices,) seconds to start an operator, 0 where the profile does not say."""
     notes: tuple[tuple[str, ...], ...]
     """(devices,) what had to be assumed."""
 
@@ -83,8 +83,6 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
             vector[i, j] = _vector_peak(profile, dtype, best) * target.share
         bandwidth[i] = _require(profile, profile.bandwidth(profile.main_memory), "a memory bandwidth")
         overhead = profile.launch_overhead
-        if overhead is None:
-            assumed.append(f"{target.label} has no launch overhead: taken as 0")
         launch[i] = overhead or 0.0
         notes.append(tuple(assumed))
     return Ceilings(
@@ -93,13 +91,21 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
 
 
 def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
-    peak = profile.peak(dtype)
+    # Frameworks accumulate 16-bit products in float32, which some devices do at half the rate.
+    peak = profile.peak(dtype, accumulate="float32") or profile.peak(dtype)
     if peak is None and dtype == "tf32":
         # Frameworks fall back to full float32 where there is no tf32 engine.
         peak = profile.peak("float32")
     if peak is not None:
         return peak, False
-    return _require(profile, profile.peak("float32"), "a float32 peak"), True
+    peak = profile.peak("float32")
+    if peak is None:
+        has = ", ".join(sorted({row.dtype for row in profile.peaks if row.si is not None}))
+        raise UsageError(
+            f"{profile.id} has no {dtype} peak, nor float32 to fall back on; it computes in "
+            f"{has}: choose such a precision"
+        )
+    return peak, True
 
 
 def _vector_peak(profile: DeviceProfile, dtype: str, fallback: float) -> float:

@@ -1,0 +1,104 @@
+"""Every universal constant of the efficiency laws: value, unit, range, meaning.
+
+They are the same for all devices. What differs between devices comes from their profiles. The
+values were fitted on one device and judged on others; `FITTED` says with what, and
+`costmodel fit` derives them again. A test holds each inside its plausible range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+
+class Range(NamedTuple):
+    """What is physically plausible for a constant, and what it means."""
+
+    low: float
+    high: float
+    unit: str
+    meaning: str
+
+
+def _constant(value: float, low: float, high: float, unit: str, meaning: str) -> Any:
+    return field(default=value, metadata={"range": Range(low, high, unit, meaning)})
+
+
+FITTED = (
+    "measured step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, "
+    "eager, fast-norm), huggingface/pytorch-image-models, results folder, Apache-2.0"
+)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The constants of all laws. `replace` from dataclasses makes variants."""
+
+    # combining
+    overlap: float = _constant(
+        1.75, 1.2, 8, "1", "exponent of the norm that joins compute and memory time; high is full overlap"
+    )
+    launch: float = _constant(
+        5e-6, 1e-6, 1.2e-5, "s", "from one eager operator's end to the next one's start"
+    )
+    # memory
+    dram_share: float = _constant(0.97, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
+    cache_share: float = _constant(
+        0.25, 0.1, 1, "1", "of 64 bytes per unit and clock, from the shared cache"
+    )
+    write_residency: float = _constant(
+        0.1, 0, 1, "1", "of the chance that a read would hit, for a write not to reach DRAM"
+    )
+    # extra passes over the data, as a share of the operator's own traffic
+    strided_pass: float = _constant(0.23, 0, 4, "1", "reading a tensor that leaves gaps")
+    norm_pass: float = _constant(0.28, 0, 2, "1", "normalisation: statistics before the result")
+    pooling_pass: float = _constant(0.41, 0, 4, "1", "pooling: overlapping windows")
+    movement_pass: float = _constant(0.28, 0, 2, "1", "copies whose two orders differ")
+    bias_pass: float = _constant(
+        1.96, 0, 2, "1", "convolution bias, added in place by an operator of its own; 1 is one "
+        "read and one write of the output"
+    )  # fmt: skip
+    # matrix products
+    matrix_share: float = _constant(1.0, 0.5, 1, "1", "of the matrix peak, for endless products")
+    contraction: float = _constant(
+        62, 0, 300, "elements", "depth spent filling and draining the pipeline of a tile"
+    )
+    tile_edge: float = _constant(
+        1.3, 0, 100, "elements", "edge length lost per tile and side to loading operands"
+    )
+    misaligned: float = _constant(
+        0.31, 0, 1, "1", "extra time of 16-bit products with sizes that are no multiple of 8"
+    )
+    grouped_share: float = _constant(1.0, 0.05, 1, "1", "of the matrix peak, grouped convolution")
+    grouped_contraction: float = _constant(4, 0, 200, "elements", "depth lost per group")
+    grouped_columns: float = _constant(40, 0, 200, "elements", "width lost per group")
+    # attention
+    attention_share: float = _constant(1.0, 0.05, 1, "1", "of the matrix peak, fused attention")
+    attention_contraction: float = _constant(3, 0, 300, "elements", "head size lost")
+    score_traffic: float = _constant(
+        0.33, 0, 2, "1", "of writing and reading float32 scores twice, off the fused path"
+    )
+    # convolution layout
+    reorder_window: float = _constant(
+        1.15, 0, 2, "1", "of reading and writing both tensors again to convert 16-bit NCHW"
+    )
+    reorder_pointwise: float = _constant(0.004, 0, 2, "1", "the same, for 1x1 kernels")
+    reorder_grouped: float = _constant(1.03, 0, 3, "1", "the same, for grouped kernels")
+    # depthwise convolution on scalar lanes
+    depthwise_tap: float = _constant(6.7, 0.5, 30, "cycles", "per tap and output, NCHW, k = 1, 3, 5")
+    depthwise_output: float = _constant(56, 0, 300, "cycles", "per output besides its taps, NCHW")
+    depthwise_tap_other: float = _constant(27, 0.5, 60, "cycles", "per tap and output, other sizes")
+    depthwise_tap_nhwc: float = _constant(0.32, 0.1, 30, "cycles", "per tap and output, NHWC")
+    depthwise_output_nhwc: float = _constant(240, 0, 400, "cycles", "per output, NHWC")
+    # starved kernels
+    starved_step: float = _constant(
+        600, 1, 2000, "cycles", "per plane, where one thread serves one output pixel of all planes"
+    )
+
+
+def ranges() -> dict[str, Range]:
+    """The plausible range, unit and meaning of every constant, by name."""
+    return {f.name: f.metadata["range"] for f in fields(Constants)}
+
+
+DEFAULT = Constants()

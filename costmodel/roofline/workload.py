@@ -1,0 +1,235 @@
+"""The workload: operators as the laws see them, costs joined with how each one runs.
+
+The cost columns say how much an operator computes and moves. The laws also ask where its inputs
+are likely to be (how many bytes went by since they were last touched), whether they are
+channels-last, whether an attention stays on the fused path. Those are its traits. Operators that
+are equal in cost and traits share a row, so repeated blocks are evaluated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from costmodel.formulas.columns import Columns, CostColumns
+from costmodel.graph import Graph, Op, TensorSpec
+
+Array = np.ndarray
+
+
+class Reuse(NamedTuple):
+    """How long ago one data input was last touched, in bytes of traffic since then.
+
+    The distance is `fixed + growing` at the traced batch; `growing` follows the batch. An input
+    that nothing touched before has an infinite distance.
+    """
+
+    share: float
+    """Of the operator's data read."""
+    fixed: float
+    growing: float
+
+
+class Traits(NamedTuple):
+    """How an operator runs, beyond what it costs."""
+
+    first: Reuse
+    """The largest data input."""
+    second: Reuse
+    """All further ones, at the smallest of their distances."""
+    channels_last: bool
+    """Whether the data input is a channels-last image."""
+    strided: bool
+    """Whether a data input leaves gaps in memory (a slice of a larger tensor)."""
+    constant: bool
+    """Whether it works on weights alone, the same for every batch size."""
+    unfused: bool
+    """Attention that leaves the fused path: a mask, or inputs that are not 4-D."""
+    taps: int
+    """Kernel taps of a convolution, 0 for others."""
+    kernel_is_square: bool
+    bias: bool
+    """Convolution with a bias."""
+    planes: float
+    """Image planes of the output (samples x channels) at the traced batch, 0 if not 4-D."""
+    pixels: float
+    """Pixels of each of those planes."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Distinct operators with their traits; row arrays are (rows,)."""
+
+    columns: Columns
+    base: Array
+    """(rows,) index of each row into the cost columns' table."""
+    counts: Array
+    """(rows,) how many operators of the graph share the row."""
+    row_of_op: Array
+    """(operators,) row of each operator, -1 for views."""
+    traits: tuple[Traits, ...]
+    traced_traffic: tuple[float, float]
+    """Bytes moved by the whole graph at the traced batch: (fixed, growing with the batch)."""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph it came from."""
+        return self.columns.graph
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """(rows,) kind of each row."""
+        return tuple(self.columns.kinds[i] for i in self.base)
+
+    @cached_property
+    def dtypes(self) -> tuple[str, ...]:
+        """(rows,) dtype each row computes in, as traced."""
+        return tuple(self.columns.dtypes[i] for i in self.base)
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """(rows,) operator name of each row."""
+        return tuple(self.columns.table[i].target for i in self.base)
+
+    def is_kind(self, *kinds: str) -> Array:
+        """(rows,) whether the row is of one of these kinds."""
+        return np.array([kind in kinds for kind in self.kinds], dtype=bool)
+
+    def trait(self, name: str) -> Array:
+        """(rows,) one trait as a column."""
+        return np.array([getattr(traits, name) for traits in self.traits])
+
+    def reuse(self, which: str) -> tuple[Array, Array, Array]:
+        """(rows,) share, fixed and growing distance of the "first" or "second" data input."""
+        rows = [getattr(traits, which) for traits in self.traits]
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+        return table[:, 0], table[:, 1], table[:, 2]
+
+    def cost(self, batches: Array, dtype: str) -> CostColumns:
+        """Cost of every row at every batch size: arrays are (batches, rows)."""
+        full = self.columns.evaluate(batches, dtype)
+        pick = self.base
+        return CostColumns(
+            full.cost.map(lambda a: a[..., pick]),
+            full.batches[..., pick],
+            full.rows[..., pick],
+            full.columns[..., pick],
+            full.contraction[..., pick],
+        )
+
+
+def workload_of(columns: Columns) -> Workload:
+    """Find the traits of every operator of a graph and merge equal ones."""
+    graph = columns.graph
+    fixed, growing = _traffic(columns)
+    touched: dict[int, tuple[float, float]] = {}
+    so_far = (0.0, 0.0)
+    rows: dict[tuple[int, Traits], int] = {}
+    row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
+    for index, op in enumerate(graph.ops):
+        base = int(columns.row_of_op[index])
+        if base < 0:
+            continue
+        traits = _traits(graph, op, columns.table[base].binding.values, touched, so_far)
+        row_of_op[index] = rows.setdefault((base, traits), len(rows))
+        so_far = (so_far[0] + fixed[base], so_far[1] + growing[base])
+        for tensor in (*op.inputs, *op.outputs):
+            if tensor is not None:
+                touched[graph.tensors[tensor].storage] = so_far
+    return Workload(
+        columns=columns,
+        base=np.array([base for base, _ in rows], dtype=np.int64),
+        counts=np.bincount(row_of_op[row_of_op >= 0], minlength=len(rows)),
+        row_of_op=row_of_op,
+        traits=tuple(traits for _, traits in rows),
+        traced_traffic=so_far,
+    )
+
+
+def _traffic(columns: Columns) -> tuple[Array, Array]:
+    """(rows,) bytes of each row at the traced batch: what stays, and what grows with the batch."""
+    once = columns.evaluate(columns.graph.batch).cost.bytes
+    twice = columns.evaluate(2 * columns.graph.batch).cost.bytes
+    return 2 * once - twice, twice - once
+
+
+def _traits(
+    graph: Graph,
+    op: Op,
+    values: Mapping[str, float],
+    touched: dict[int, tuple[float, float]],
+    so_far: tuple[float, float],
+) -> Traits:
+    inputs = [graph.tensors[i] for i in op.inputs if i is not None]
+    data = [spec for spec in inputs if not spec.is_weight]
+    output = graph.tensors[op.outputs[0]]
+    first, second = _reuses(data, touched, so_far)
+    image = len(output.shape) == 4
+    main = data[0] if data else inputs[0] if inputs else output
+    square = values.get("k_h", 1) == values.get("k_w", 1)
+    return Traits(
+        first=first,
+        second=second,
+        channels_last=is_channels_last(main),
+        strided=any(spec.batched and not is_dense(spec) for spec in data),
+        constant=not output.batched,
+        unfused=op.target.endswith("scaled_dot_product_attention")
+        and (len(main.shape) != 4 or bool(values.get("e_mask", 0))),
+        taps=int(values.get("k_h", 1) * values["k_w"] * values.get("k_d", 1))
+        if "k_w" in values
+        else 0,
+        kernel_is_square=bool(square),
+        bias=bool(values.get("bias", 0)),
+        planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
+        pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
+    )
+
+
+_NEVER = Reuse(0.0, 0.0, 0.0)
+
+
+def _reuses(
+    data: list[TensorSpec], touched: dict[int, tuple[float, float]], so_far: tuple[float, float]
+) -> tuple[Reuse, Reuse]:
+    """Reuse of the largest data input and of all others together."""
+    found: dict[int, tuple[float, float, float]] = {}
+    for spec in data:
+        size = float(spec.bytes)
+        since = touched.get(spec.storage)
+        if since is None:
+            distance = (float("inf"), 0.0)
+        else:
+            distance = (so_far[0] - since[0], so_far[1] - since[1])
+        own = (0.0, size) if spec.batched else (size, 0.0)
+        found[spec.storage] = (size, distance[0] + own[0], distance[1] + own[1])
+    if not found:
+        return _NEVER, _NEVER
+    ranked = sorted(found.values(), reverse=True)
+    total = sum(size for size, _, _ in ranked) or 1.0
+    first = Reuse(ranked[0][0] / total, ranked[0][1], ranked[0][2])
+    if len(ranked) == 1:
+        return first, _NEVER
+    nearest = min(ranked[1:], key=lambda r: r[1] + r[2])
+    return first, Reuse(1 - first.share, nearest[1], nearest[2])
+
+
+def is_channels_last(spec: TensorSpec) -> bool:
+    """Whether an image's channels are innermost in memory."""
+    return len(spec.shape) == 4 and spec.strides is not None and spec.strides[1] == 1
+
+
+def is_dense(spec: TensorSpec) -> bool:
+    """Whether a tensor fills its memory exactly, in whatever order of dimensions."""
+    if spec.strides is None:
+        return True
+    expected = 1
+    for step, size in sorted(zip(spec.strides, spec.shape, strict=True)):
+        if size != 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
