@@ -18,11 +18,20 @@ PUBLISHED = {  # trainable parameters (M), operations (G)
     "fasternet_s": (49.0, 258),
     "fasternet_m": (71.2, 344),
     "fasternet_l": (110.9, 484),
+    "poolformer_s24": (41.0, 233),
+    "poolformer_s36": (50.5, 266),
+    "pvt_small": (44.1, 238),
+    "pvt_medium": (63.9, 295),
+    "pvt_large": (81.0, 358),
 }
 
 
 def as_counted(name: str) -> tuple[int, float]:
-    """Trainable parameters; multiply-accumulates and the module counter's extras."""
+    """Trainable parameters; operations as a counter of modules sees them.
+
+    That is multiply-accumulates of layers but not of attention's products, and operations on
+    elements of batch norms, ReLUs and pooling.
+    """
     with torch.device("meta"):
         model = zoo.create(name)
         x = torch.empty(1, *zoo.input_shape(name))
@@ -40,7 +49,9 @@ def as_counted(name: str) -> tuple[int, float]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(x)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return trainable, counter.get_total_flops() / 2 + extras
+    flops = counter.get_flop_counts()["Global"]
+    products = flops.get(torch.ops.aten.bmm, 0)
+    return trainable, (sum(flops.values()) - products) / 2 + extras
 
 
 @pytest.mark.parametrize("backbone", PUBLISHED)
@@ -48,22 +59,24 @@ def test_totals_match_published_figures(backbone: str) -> None:
     published_params, published_operations = PUBLISHED[backbone]
     params, operations = as_counted(f"mask_rcnn_{backbone}")
     assert params / 1e6 == pytest.approx(published_params, rel=0.005)
-    assert operations / 1e9 == pytest.approx(published_operations, rel=0.002)
+    assert operations / 1e9 == pytest.approx(published_operations, rel=0.006)
 
 
 @pytest.mark.parametrize(
     ("size", "params_off", "operations_off"),
-    [("s", 0.002, 0.037), ("m", 0.0125, 0.044), ("l", 0.001, 0.050)],
+    [("s", 0.002, 0.015), ("m", 0.0125, 0.021), ("l", 0.001, 0.029)],
 )
 def test_partialnet_misses_are_as_large_as_stated(
     size: str, params_off: float, operations_off: float
 ) -> None:
     """See the module's docstring: M's parameters and all three operation counts are off."""
     published = {"s": (46.9, 216), "m": (78.2, 295), "l": (122.0, 397)}[size]
-    params, _ = as_counted(f"mask_rcnn_partialnet_{size}")
+    with torch.device("meta"):
+        trained = zoo.create(f"mask_rcnn_partialnet_{size}")
+    params = sum(p.numel() for p in trained.parameters())
     _, operations = as_counted(f"mask_rcnn_partialnet_{size}_merged")
     assert params / 1e6 / published[0] - 1 == pytest.approx(params_off, abs=0.002)
-    assert operations / 1e9 / published[1] - 1 == pytest.approx(operations_off, abs=0.004)
+    assert operations / 1e9 / published[1] - 1 == pytest.approx(operations_off, abs=0.002)
 
 
 def test_outputs_have_the_heads_shapes() -> None:

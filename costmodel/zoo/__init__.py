@@ -18,6 +18,8 @@ from costmodel.zoo.pat_channel import PATch as PATch
 from costmodel.zoo.pat_self import PATsf as PATsf
 from costmodel.zoo.pat_spatial import PATsp as PATsp
 from costmodel.zoo.pconv import PConv as PConv
+from costmodel.zoo.poolformer import PoolFormer as PoolFormer
+from costmodel.zoo.pvt import PVTBackbone as PVTBackbone
 from costmodel.zoo.registry import create as create
 from costmodel.zoo.registry import input_shape as input_shape
 from costmodel.zoo.registry import names as names
@@ -42,7 +44,9 @@ __all__ = [
     "PATsf",
     "PATsp",
     "PConv",
+    "PVTBackbone",
     "PartialNet",
+    "PoolFormer",
     "ResNet",
     "SeparableConv",
     "SqueezeExcitation",
