@@ -153,10 +153,6 @@ class Constants:
     softmax_element_cycles: float = _constant(
         1.0, "clocks", "Clocks of a unit per element of the same.", 0.05, 3, _ROWS,
     )  # fmt: skip
-    warp_softmax_element_cycles: float = _constant(
-        0.03, "clocks", "Clocks of a unit per element, padded to a power of two, of a softmax "
-        "with a warp per row.", 0.002, 0.5, _ROWS,
-    )  # fmt: skip
     warp_softmax_share: float = _constant(
         0.9, "", "DRAM throughput of a softmax with a warp per row over that of streams.",
         0.5, 1.0, _ROWS,
@@ -170,6 +166,10 @@ class Constants:
     implicit_rate: float = _constant(
         0.85, "", "Arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads.",
         0.5, 1.0, _CONVOLUTIONS,
+    )  # fmt: skip
+    unfused_winograd_share: float = _constant(
+        0.8, "", "DRAM throughput of Winograd's transforms over that of streams.",
+        0.3, 1.0, _CONVOLUTIONS,
     )  # fmt: skip
     winograd_rate: float = _constant(
         0.75, "", "Arithmetic rate of fused Winograd over GEMM: transforms in the main loop.",

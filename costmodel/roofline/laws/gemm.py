@@ -47,14 +47,16 @@ class Product:
     columns: Array
     contraction: Array
     element_bytes: float = 4.0
+    unfolding: float | Array = 1.0
+    """Times that the row operand repeats each stored element, as an implicit convolution does."""
     strided: bool = False
     """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
     takes a short segment from each of its rows."""
 
     @property
     def operand_bytes(self) -> Array:
-        """Bytes of both operands, each once."""
-        size: Array = self.batches * self.contraction * (self.rows + self.columns)
+        """Bytes of both operands, each stored element once."""
+        size: Array = self.batches * self.contraction * (self.rows / self.unfolding + self.columns)
         return self.element_bytes * size
 
     @property
@@ -120,12 +122,24 @@ def compute_time(
     """
     across, down = tile_grid(product, tile)
     tiles = product.batches * across * down * splits
-    busiest = np.ceil(tiles / device.units)
-    steps = product.contraction / splits + constants.contraction_half
-    flops = busiest * 2 * tile.rows * tile.columns * steps
-    rate = unit_rate * tile_efficiency(tile, constants)
+    rate = unit_rate
     if product.strided:
         rate = rate * np.where(is_pascal(device), constants.strided_rate_pascal, 1.0)
+    return blocks_time(tiles, tile, product.contraction / splits, rate, device, constants)
+
+
+def blocks_time(
+    tiles: Array,
+    tile: Tile,
+    steps: Array,
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Seconds of the busiest unit for so many tiles of so many contraction steps each."""
+    busiest = np.ceil(tiles / device.units)
+    flops = busiest * 2 * tile.rows * tile.columns * (steps + constants.contraction_half)
+    rate = unit_rate * tile_efficiency(tile, constants)
     time: Array = flops / (rate * hiding_share(busiest * tile.threads / WARP, constants))
     return time
 
@@ -149,10 +163,11 @@ def operand_reads(
     wide = np.minimum(across, flying)
     tall = np.minimum(down, np.maximum(1, flying / across))
     steps = product.contraction / splits * product.element_bytes
-    slab = (wide * tile.columns + tall * tile.rows) * steps
+    height = tile.rows / product.unfolding
+    slab = (wide * tile.columns + tall * height) * steps
     once = product.operand_bytes
     by_wave = np.maximum(once, tiles / (wide * tall) * slab)
-    by_tile = np.maximum(by_wave, tiles * (tile.columns + tile.rows) * steps)
+    by_tile = np.maximum(by_wave, tiles * (tile.columns + height) * steps)
     steepness = constants.slab_steepness
     kept = hit_share(slab, constants.slab_share * device.l2_capacity, steepness)
     in_step = hit_share(slab, constants.lockstep_share * device.l2_capacity, steepness)

@@ -16,6 +16,7 @@ Array = np.ndarray
 
 THREADS = {
     (128, 128): 256, (128, 64): 128, (64, 64): 64, (32, 128): 256, (128, 32): 256,
+    (64, 128): 128,
     (64, 32): 256, (32, 32): 128,
 }  # fmt: skip
 """Threads of a block by (columns, rows) of its tile."""
@@ -37,6 +38,10 @@ LINEAR_TILES = {
 """Tiles of linear layers by generation."""
 
 
+IMPLICIT_TILES = {key: ((128, 128), (64, 128), (32, 128)) for key in (6, 7, 8)}
+"""Tiles of implicit convolutions, filters x pixels."""
+
+
 def generation_key(device: DeviceColumns) -> Array:
     """6 up to Pascal, 7 for Volta and Turing, 8 for later and unknown ones."""
     key: Array = np.clip(np.nan_to_num(device.generation, nan=8.0), 6, 8)
@@ -51,6 +56,11 @@ def linear_choices(device: DeviceColumns) -> tuple[Choice, ...]:
 def batched_choices(device: DeviceColumns) -> tuple[Choice, ...]:
     """Kernels for batches of products."""
     return _choices(BATCHED_TILES, (1,), device)
+
+
+def implicit_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+    """Kernels of implicit convolutions."""
+    return _choices(IMPLICIT_TILES, (1, 4), device)
 
 
 def _choices(

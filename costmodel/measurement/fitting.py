@@ -1,0 +1,239 @@
+"""Fit the universal constants to measured kernels, with devices held out.
+
+    python -m costmodel.measurement.fitting FOLDER [--hold-out DEVICE]... [--rotate]
+
+Constants move within their plausible ranges only. Each group of constants is fitted to the
+operators that identify it, in the order of `GROUPS`, on a seeded sample of rows per device.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.hardware import load_device
+from costmodel.measurement.kernel_prediction import measured_dispatch, predicted_latency
+from costmodel.measurement.kernels import KernelTable, read_kernel_folder
+from costmodel.measurement.scoring import Score, score
+from costmodel.roofline.ceilings import Target
+from costmodel.roofline.device_columns import DeviceColumns, device_columns
+from costmodel.roofline.laws.constants import Constants, constant_table
+
+Array = np.ndarray
+
+OPERATORS = ("add", "gelu", "relu", "softmax", "ln", "bmm", "linear", "conv")
+
+GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        ("add", "gelu", "relu"),
+        (
+            "start_share", "kernel_latency", "dram_share", "dram_share_pascal", "ecc_share",
+            "l2_bytes_per_clock", "residency_share",
+        ),
+    ),
+    (
+        ("bmm", "linear"),
+        (
+            "flop_energy", "tile_ceiling", "tile_half_width", "tile_steepness",
+            "contraction_half", "hiding_warps", "strided_share", "strided_share_pascal",
+            "strided_rate_pascal", "slab_share", "lockstep_share", "slab_steepness", "overlap",
+        ),
+    ),
+    (
+        ("softmax", "ln"),
+        (
+            "norm_row_cycles", "norm_element_cycles", "softmax_row_cycles",
+            "softmax_element_cycles", "warp_softmax_share", "reread_share",
+        ),
+    ),
+    (("conv",), ("implicit_rate", "winograd_rate", "unfused_winograd_share")),
+)  # fmt: skip
+"""(operators, constants) fitted together, in this order."""
+
+TOLERANCE = 0.1
+"""Log error above which a row counts linearly rather than squared."""
+PRIOR = 0.02
+"""Weight of staying near the start, per row, in units of the log of the plausible range."""
+
+
+class Case(NamedTuple):
+    """Rows of one operator on one device."""
+
+    operator: str
+    device_name: str
+    device: DeviceColumns
+    """Of one device, expanded to (1, 1)."""
+    table: KernelTable
+    dispatch: float
+    """Seconds of the host per operator in this run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Fitted constants and the scores of every case under them."""
+
+    constants: Constants
+    held_out: tuple[str, ...]
+    scores: dict[tuple[str, str], Score]
+    """By (operator, device)."""
+
+
+def kernel_cases(
+    tables: Mapping[str, KernelTable], rows: int | None = None, seed: int = 0
+) -> list[Case]:
+    """Split tables by device; at most `rows` rows each, drawn without replacement.
+
+    The host's time per operator is read from the smallest kernels of the whole table: it belongs
+    to the machine around the GPU and is a condition of the run, not of the device.
+
+    Raises:
+        UnknownNameError: if a device has no profile.
+    """
+    generator = np.random.default_rng(seed)
+    cases = []
+    for operator, table in tables.items():
+        for name in table.devices:
+            device = device_columns([Target(load_device(name))]).expand()
+            part = table.of_device(name)
+            dispatch = measured_dispatch(part)
+            if rows is not None and rows < len(part):
+                part = part.take(generator.choice(len(part), rows, replace=False))
+            cases.append(Case(operator, name, device, part, dispatch))
+    return cases
+
+
+def predict(case: Case, constants: Constants) -> Array:
+    """Seconds of every row of a case."""
+    return predicted_latency(
+        case.operator, case.table.sizes, case.device, case.dispatch, constants
+    )
+
+
+def score_case(case: Case, constants: Constants) -> Score:
+    """Score one case."""
+    return score(predict(case, constants), case.table.latency)
+
+
+def fit_constants(
+    cases: Sequence[Case],
+    start: Constants | None = None,
+    groups: Sequence[tuple[Sequence[str], Sequence[str]]] = GROUPS,
+) -> Constants:
+    """Fit each group of constants to the cases of its operators.
+
+    Minimises a robust sum of squared log errors. Groups without cases keep their values.
+
+    Raises:
+        UsageError: if scipy is not installed.
+    """
+    constants = start or Constants()
+    for operators, names in groups:
+        chosen = [case for case in cases if case.operator in operators]
+        if chosen:
+            constants = _fit_group(chosen, names, constants)
+    return constants
+
+
+def _fit_group(cases: Sequence[Case], names: Sequence[str], start: Constants) -> Constants:
+    least_squares = _least_squares()
+    table = {row.name: row for row in constant_table(start)}
+    low, high, initial = (
+        np.log([getattr(table[name], field) for name in names])
+        for field in ("low", "high", "value")
+    )
+    span = high - low
+    weight = PRIOR * np.sqrt(sum(len(case.table) for case in cases))
+
+    def constants_at(point: Array) -> Constants:
+        values = np.clip(np.exp(point), np.exp(low), np.exp(high))
+        return start.with_values(dict(zip(names, values.tolist(), strict=True)))
+
+    def residuals(point: Array) -> Array:
+        constants = constants_at(point)
+        errors = [np.log(predict(case, constants) / case.table.latency) for case in cases]
+        # A robust loss of the data, the plain square of the prior.
+        data = np.concatenate(errors) / TOLERANCE
+        robust = np.sign(data) * np.sqrt(2 * (np.sqrt(1 + data**2) - 1))
+        residual: Array = np.concatenate([robust, weight * (point - initial) / span / TOLERANCE])
+        return residual
+
+    solution = least_squares(
+        residuals,
+        np.clip(initial, low + 1e-6 * span, high - 1e-6 * span),
+        bounds=(low, high),
+        diff_step=1e-3,
+        max_nfev=30,
+        x_scale=span,
+    )
+    return constants_at(solution.x)
+
+
+def _least_squares():  # type: ignore[no-untyped-def]
+    try:
+        from scipy.optimize import least_squares
+    except ImportError as error:
+        raise UsageError(
+            "fitting constants needs scipy: pip install 'roofline-costmodel[fit]'"
+        ) from error
+    return least_squares
+
+
+def hold_out(
+    tables: Mapping[str, KernelTable],
+    held_out: Sequence[str] = (),
+    rows: int = 600,
+    score_rows: int | None = 4000,
+    seed: int = 0,
+    start: Constants | None = None,
+) -> Result:
+    """Fit on all devices but the held-out ones, and score every case."""
+    cases = [c for c in kernel_cases(tables, rows, seed) if c.device_name not in held_out]
+    if not cases:
+        raise UsageError("every device is held out: nothing to fit on")
+    constants = fit_constants(cases, start)
+    judged = kernel_cases(tables, score_rows, seed + 1)
+    return Result(
+        constants,
+        tuple(held_out),
+        {(case.operator, case.device_name): score_case(case, constants) for case in judged},
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command of the module's docstring."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m costmodel.measurement.fitting")
+    parser.add_argument("folder", type=Path, help="holds OPERATOR.csv.gz")
+    parser.add_argument("--hold-out", action="append", default=[], metavar="DEVICE")
+    parser.add_argument("--rotate", action="store_true", help="hold out each device in turn")
+    parser.add_argument("--operators", nargs="+", default=list(OPERATORS))
+    parser.add_argument("--rows", type=int, default=600, help="per operator and device")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    tables = read_kernel_folder(options.folder, options.operators)
+    devices = list(dict.fromkeys(name for table in tables.values() for name in table.devices))
+    rounds = [[name] for name in devices] if options.rotate else [options.hold_out]
+    for held in rounds:
+        result = hold_out(tables, held, options.rows, seed=options.seed)
+        print(f"held out: {', '.join(held) or 'none'}")
+        changed = {row.name: row.value for row in constant_table(result.constants)}
+        print("  " + "  ".join(f"{name}={value:.4g}" for name, value in changed.items()))
+        for (operator, name), found in result.scores.items():
+            if not held or name in held:
+                print(
+                    f"  {operator:8} {name:24} MAPE {100 * found.mape:5.1f}%  "
+                    f"median {100 * found.median_ape:5.1f}%  bias {found.bias:.3f}  "
+                    f"rho {found.spearman:.4f}"
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""float32 convolutions: the library's algorithms, of which an autotuned run takes the fastest.
+
+- implicit GEMM: a product of (pixels x channels k k) by (channels k k x filters) whose left
+  operand is read from the image as it is needed;
+- fused Winograd F(2x2, 3x3): 16 multiplications for 4 outputs instead of 36; a block covers 32
+  output tiles and 32 filters, which is a 128 x 128 tile of multiplications (Lavin and Gray, 2016);
+- unfused Winograd F(4x4, 3x3): 36 products for 16 outputs instead of 144, between two kernels
+  that transform the tensors through memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.bandwidth import memory_time, stream_bandwidth
+from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, fastest_time
+from costmodel.roofline.laws.library import batched_choices, implicit_choices
+from costmodel.roofline.laws.overlap import p_norm
+
+Array = np.ndarray
+
+WINOGRAD_BLOCKS = ((1, 4, 8), (2, 4, 4), (2, 2, 8), (4, 1, 8), (4, 2, 4), (4, 4, 2))
+"""Images x rows x columns of the 2 x 2 output tiles that a block covers, 32 in all."""
+WINOGRAD_FILTERS = 32
+ALGORITHMS = ("implicit", "fused winograd", "unfused winograd")
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Sizes of dense square-kernel convolutions, arrays (ops,)."""
+
+    batch: Array
+    channels: Array
+    filters: Array
+    kernel: Array
+    size: Array
+    """Height and width of the input."""
+    stride: Array
+    padding: Array
+
+    @property
+    def out(self) -> Array:
+        """Height and width of the output."""
+        out: Array = (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+        return out
+
+    @property
+    def input_bytes(self) -> Array:
+        """Bytes of the input."""
+        size: Array = 4.0 * self.batch * self.channels * self.size**2
+        return size
+
+    @property
+    def output_bytes(self) -> Array:
+        """Bytes of the output."""
+        size: Array = 4.0 * self.batch * self.filters * self.out**2
+        return size
+
+    @property
+    def weight_bytes(self) -> Array:
+        """Bytes of the weights."""
+        size: Array = 4.0 * self.channels * self.filters * self.kernel**2
+        return size
+
+    @property
+    def suits_winograd(self) -> Array:
+        """3 x 3 with stride 1."""
+        suits: Array = (self.kernel == 3) & (self.stride == 1)
+        return suits
+
+
+def convolution_time(
+    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+) -> tuple[Array, Array]:
+    """Seconds of the fastest algorithm and its index in `ALGORITHMS`, both (devices, ops)."""
+    times = np.stack(
+        np.broadcast_arrays(
+            implicit_time(conv, unit_rate, device, constants),
+            fused_winograd_time(conv, unit_rate, device, constants),
+            unfused_winograd_time(conv, unit_rate, device, constants),
+        )
+    )
+    return times.min(0), times.argmin(0)
+
+
+def implicit_time(
+    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of implicit GEMM with the fastest tile."""
+    product = Product(
+        batches=np.ones_like(conv.batch),
+        rows=conv.batch * conv.out**2,
+        columns=conv.filters,
+        contraction=conv.channels * conv.kernel**2,
+        unfolding=np.maximum(1.0, conv.kernel**2 / conv.stride**2),
+    )
+    rate = unit_rate * constants.implicit_rate
+    return fastest_time(product, implicit_choices(device), rate, device, constants)[0]
+
+
+def fused_winograd_time(
+    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of fused Winograd F(2x2, 3x3) with the best block shape; inf where it can't be."""
+    tiles = np.min(
+        [
+            np.ceil(conv.batch / images) * np.ceil(conv.out / (2 * down)) * np.ceil(conv.out / (2 * across))
+            for images, down, across in WINOGRAD_BLOCKS
+        ],
+        axis=0,
+    ) * np.ceil(conv.filters / WINOGRAD_FILTERS)  # fmt: skip
+    tile = Tile(128, 128, 256)
+    rate = unit_rate * constants.winograd_rate
+    compute = blocks_time(tiles, tile, conv.channels, rate, device, constants)
+    traffic = conv.input_bytes + conv.output_bytes + conv.weight_bytes * (1 + 16 / 9)
+    memory = memory_time(traffic, traffic, device, constants)
+    time: Array = np.where(conv.suits_winograd, p_norm(compute, memory, constants.overlap), np.inf)
+    return time
+
+
+def unfused_winograd_time(
+    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of Winograd F(4x4, 3x3) in four kernels; inf where it can't be."""
+    patches = conv.batch * np.ceil(conv.out / 4) ** 2
+    points = 36.0
+    product = Product(
+        batches=np.full_like(patches, points),
+        rows=conv.filters,
+        columns=patches,
+        contraction=conv.channels,
+    )
+    choices = batched_choices(device)
+    multiply = fastest_time(product, choices, unit_rate, device, constants)[0]
+    around = 4 * points * patches * (conv.channels + conv.filters)
+    weights = conv.weight_bytes * (1 + points / 9)
+    traffic = conv.input_bytes + around + conv.output_bytes + weights
+    bandwidth = stream_bandwidth(device, constants) * constants.unfused_winograd_share
+    time = multiply + traffic / bandwidth + 3 * constants.kernel_latency
+    allowed: Array = np.where(conv.suits_winograd, time, np.inf)
+    return allowed

@@ -1,0 +1,78 @@
+"""Elementwise, layer norm and softmax kernels: bound by memory, by the rows, or by latency.
+
+A layer norm and a long softmax give a block of threads to each row. The block reads its row two
+or three times; later reads find it in cache unless too many rows are in flight. Between the reads
+the block waits for its own reduction, so that each row costs a unit a number of clocks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.bandwidth import hit_share, memory_time, stream_bandwidth
+from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.laws.overlap import p_norm
+
+Array = np.ndarray
+
+ROW_BLOCKS = 16
+"""Blocks of 128 threads that a unit holds."""
+LANES = 64
+"""float32 lanes per unit that the clocks per element are stated for."""
+WARP_SOFTMAX_LIMIT = 1024
+"""Longest row that the framework's softmax keeps in the registers of one warp."""
+
+
+def elementwise_time(
+    read: Array, written: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds to read and write so many bytes, tensors that fit in L2 from there."""
+    traffic = np.asarray(read) + np.asarray(written)
+    return memory_time(traffic, traffic, device, constants)
+
+
+def layer_norm_time(
+    rows: Array, length: Array, clock: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of a layer norm of (rows, length) float32; the row is read twice."""
+    c = constants
+    clocks = c.norm_row_cycles + c.norm_element_cycles * length * LANES / device.vector_lanes
+    return _row_kernel_time(rows, length, clocks, 1, clock, device, constants)
+
+
+def softmax_time(
+    rows: Array, length: Array, clock: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of a softmax over the last axis of (rows, length) float32.
+
+    Short rows stay in a warp's registers (read once, write once), long ones are read three times
+    by a block.
+    """
+    c = constants
+    traffic = 8.0 * np.asarray(rows) * length
+    short = memory_time(traffic, traffic, device, c) / c.warp_softmax_share
+    clocks = c.softmax_row_cycles + c.softmax_element_cycles * length * LANES / device.vector_lanes
+    long = _row_kernel_time(rows, length, clocks, 2, clock, device, constants)
+    time: Array = np.where(np.asarray(length) <= WARP_SOFTMAX_LIMIT, short, long)
+    return time
+
+
+def _row_kernel_time(
+    rows: Array,
+    length: Array,
+    clocks: Array,
+    rereads: int,
+    clock: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    row_bytes = 4.0 * np.asarray(length)
+    traffic = 2 * np.asarray(rows) * row_bytes
+    in_flight = np.minimum(rows, device.units * ROW_BLOCKS) * row_bytes
+    capacity = constants.reread_share * device.l2_capacity
+    missed = 1 - hit_share(in_flight, capacity, constants.residency_steepness)
+    again = rereads * missed * np.asarray(rows) * row_bytes / stream_bandwidth(device, constants)
+    memory = memory_time(traffic, traffic, device, constants) + again
+    work = np.ceil(np.asarray(rows) / device.units) * clocks / clock
+    return p_norm(memory, work, constants.overlap)
