@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import compare_ops, devices, predict, roofline, summary
+from costmodel.cli import compare_ops, devices, explain, predict, roofline, summary
 from costmodel.errors import CostModelError, SpecError
 
 USAGE_ERROR = 2
@@ -29,6 +29,7 @@ app.command("predict")(predict.predict)
 app.command("summary")(summary.summary)
 app.command("roofline")(roofline.roofline)
 app.command("compare-ops")(compare_ops.compare_ops)
+app.command("explain")(explain.explain)
 app.add_typer(devices.app, name="devices")
 
 

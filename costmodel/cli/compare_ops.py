@@ -38,6 +38,7 @@ def compare_ops(
     batch: options.Batches = None,
     precision: options.Precisions = None,
     threads: options.Threads = None,
+    without: options.Without = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -61,10 +62,21 @@ def compare_ops(
 
         dense = dense_channels(counts, channels, lcm(*(operator.multiple for operator in wanted)))
         with options.progress("evaluating"):
-            found = compare_operators(wanted, dense, edge, taps, targets, sizes, precisions)
+            found = compare_operators(
+                wanted,
+                dense,
+                edge,
+                taps,
+                targets,
+                sizes,
+                precisions,
+                without=options.listed(without),
+            )
         save(str(output), operator_page(found))
         return
     from costmodel.reports.operator_report import operator_report
 
-    found = compare_operators(wanted, counts, edge, taps, targets, sizes, precisions)
+    found = compare_operators(
+        wanted, counts, edge, taps, targets, sizes, precisions, without=options.listed(without)
+    )
     emit(operator_report(found), format, output)

@@ -55,6 +55,12 @@ InputShape = Annotated[
     str | None,
     typer.Option("--input", "-i", metavar="CxHxW", help="Shape of one sample, as 3x224x224."),
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without", metavar="LAW", help="Switch an efficiency law off; `all`: plain roofline."
+    ),
+]
 FormatOption = Annotated[
     Format | None, typer.Option("--format", "-f", help="How to write the result.")
 ]

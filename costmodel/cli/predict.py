@@ -20,6 +20,7 @@ def predict(
     precision: options.Precisions = None,
     input_shape: options.InputShape = None,
     threads: options.Threads = None,
+    without: options.Without = None,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", metavar="DEVICE", help="Show speed relative to this device."),
@@ -54,7 +55,9 @@ def predict(
     estimates = [
         estimate
         for graph in graphs
-        for estimate in sweep(graph, targets, sizes, precisions, strict=strict)
+        for estimate in sweep(
+            graph, targets, sizes, precisions, strict=strict, without=options.listed(without)
+        )
     ]
     emit(prediction_report(estimates, targets[0].label if baseline else None, top), format, output)
     missed = [

@@ -17,6 +17,7 @@ def roofline(
     precision: options.Precisions = None,
     input_shape: options.InputShape = None,
     threads: options.Threads = None,
+    without: options.Without = None,
     strict: options.Strict = False,
     format: options.FormatOption = None,
     output: options.Output = None,
@@ -35,7 +36,9 @@ def roofline(
     estimates = [
         estimate
         for graph in graphs
-        for estimate in sweep(graph, targets, sizes, precisions, strict=strict)
+        for estimate in sweep(
+            graph, targets, sizes, precisions, strict=strict, without=options.listed(without)
+        )
     ]
     if as_page:
         from costmodel.reports.roofline_figure import roofline_page

@@ -60,10 +60,10 @@ def device_report(profile: DeviceProfile) -> Report:
         (
             Column("peak", "dense peak", right=False),
             Column("ops_per_s", "rate", right=True, csv_only=True),
-            Column("rate", "rate"),
+            Column("", "rate"),
             Column("ridge_ops_per_byte", "ridge point at dram"),
             Column("source", "source", right=False),
-            Column("kind", "", right=False),
+            Column("kind", "origin", right=False),
         ),
         tuple(
             (peak_name(row), row.si, row.value, _ridge(row, profile), _cited(row), row.kind)
@@ -94,7 +94,7 @@ def device_report(profile: DeviceProfile) -> Report:
             Column("capacity_bytes", "size", show_bytes),
             Column("bandwidth_bytes_per_s", "bandwidth", _bandwidth),
             Column("source", "source", right=False),
-            Column("kind", "", right=False),
+            Column("kind", "origin", right=False),
         ),
         tuple(levels),
     )
@@ -138,7 +138,7 @@ def comparison_report(profiles: Sequence[DeviceProfile]) -> Report:
     cells: list[list[Any]] = [[row.name, row.unit] for row in rows]
     for index, profile in enumerate(profiles):
         columns.append(Column(profile.id, profile.id, csv_only=True))
-        columns.append(Column(f"{profile.id} shown", profile.id, csv_only=False))
+        columns.append(Column("", profile.id))
         for line, row in zip(cells, rows, strict=True):
             ratio = row.ratios()[index]
             relative = "" if ratio is None or index == 0 else f"  ({ratio:.3g}x)"

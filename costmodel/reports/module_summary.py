@@ -187,7 +187,7 @@ def summary_report(graph: Graph, depth: int | None = 3) -> Report:
 def _tree(graph: Graph, modules: list[ModuleCost]) -> Table:
     columns = (
         Column("module", "module", right=False, csv_only=True),
-        Column("tree", "module", right=False),
+        Column("", "module", right=False),
         Column("class", "class", right=False),
         Column("input_shape", "input", right=False),
         Column("output_shape", "output", right=False),
@@ -223,7 +223,8 @@ def _tree(graph: Graph, modules: list[ModuleCost]) -> Table:
 
 def _branches(modules: list[ModuleCost]) -> list[str]:
     """The lines of a tree before each module's name."""
-    result, open_below = [], set()
+    result: list[str] = []
+    open_below: set[int] = set()
     for module in reversed(modules):
         depth = module.depth
         bars = "".join("│  " if level in open_below else "   " for level in range(1, depth))

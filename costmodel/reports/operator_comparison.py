@@ -1,17 +1,17 @@
 """Operators against each other over a range of channels: when are fewer FLOPs not faster?
 
-Each operator is built as the convolutions that run it, and goes through the same `sweep` as any
-model, so that every law of the engine holds for it.
+Each operator is built as a graph of the convolutions that run it, and goes through the same `sweep`
+as any model, so that every law of the engine holds for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from costmodel.errors import UnknownNameError, UsageError
-from costmodel.estimate import OperatorEstimate, sweep
+from costmodel.estimate import Estimate, sweep
 from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target
 from costmodel.tracing.builder import GraphBuilder
@@ -31,21 +31,22 @@ class Operator:
     value: Fraction | None
     """What follows the colon: a ratio of channels, or a number of groups."""
 
-    def build(self, builder: GraphBuilder, channels: int, size: int, kernel: int) -> None:
-        """Add it to a graph, from and to (1, channels, size, size)."""
-        path = module_of(self, channels)
-        x = builder.input((1, self.active(channels), size, size))
+    def graph(self, channels: int, size: int, kernel: int) -> Graph:
+        """A graph that runs only this operator, from and to (1, channels, size, size)."""
         c = self.active(channels)
+        builder = GraphBuilder(f"{self.label}, {channels} channels")
+        x = builder.input((1, c, size, size))
         if self.name in ("conv", "pconv"):
-            builder.conv2d(x, c, kernel=kernel, module=path)
+            y = builder.conv2d(x, c, kernel=kernel, module=self.name)
         elif self.name == "pwconv":
-            builder.conv2d(x, c, kernel=1, module=path)
+            y = builder.conv2d(x, c, kernel=1, module=self.name)
         elif self.name == "gconv":
-            builder.conv2d(x, c, kernel=kernel, groups=int(self.value or 1), module=path)
+            y = builder.conv2d(x, c, kernel=kernel, groups=int(self.value or 1), module=self.name)
         else:
-            x = builder.conv2d(x, c, kernel=kernel, groups=c, module=path)
+            y = builder.conv2d(x, c, kernel=kernel, groups=c, module="depthwise")
             if self.name == "separable":
-                builder.conv2d(x, c, kernel=1, module=path)
+                y = builder.conv2d(y, c, kernel=1, module="pointwise")
+        return builder.graph(y)
 
     @property
     def multiple(self) -> int:
@@ -98,22 +99,6 @@ def parse_operator(text: str) -> Operator:
     if name == "gconv" and (value < 1 or value.denominator != 1):
         raise UsageError(f"operator {text!r}: expected a whole number of groups")
     return Operator(f"{name}:{value}", name, value)
-
-
-def module_of(operator: Operator, channels: int) -> str:
-    """The module path its convolutions are filed under."""
-    return f"{operator.label}/{channels}"
-
-
-def operators_graph(
-    operators: Sequence[Operator], channels: Sequence[int], size: int, kernel: int
-) -> Graph:
-    """All operators at all numbers of channels, side by side in one graph."""
-    builder = GraphBuilder("operators")
-    for operator in operators:
-        for count in channels:
-            operator.build(builder, count, size, kernel)
-    return builder.graph()
 
 
 @dataclass(frozen=True)
@@ -170,59 +155,67 @@ def compare_operators(
     devices: Sequence[str | Target],
     batches: Sequence[int] = (1,),
     precisions: Sequence[str] = ("fp32",),
+    *,
+    without: Sequence[str] = (),
 ) -> list[OperatorComparison]:
     """Cost and time of each operator at each number of channels, on an image of size x size.
+
+    Each is run by itself, as often as it likes: nothing that ran before it warms a cache for it.
+
+    Args:
+        operators: from `parse_operator`.
+        channels: numbers of channels, in rising order.
+        size: height and width of input and output.
+        kernel: kernel size, odd.
+        devices: as `sweep` takes them.
+        batches: batch sizes.
+        precisions: as `sweep` takes them.
+        without: laws to switch off, as `sweep` takes them.
 
     Raises:
         UsageError: if channels do not divide into groups, or the kernel is even.
     """
-    graph = operators_graph(operators, channels, size, kernel)
+    sweeps = [
+        (operator, count, sweep(graph, devices, batches, precisions, without=without))
+        for count in channels
+        for operator in operators
+        for graph in [operator.graph(count, size, kernel)]
+    ]
     assumed = tuple(dict.fromkeys(ASSUMPTIONS[o.name] for o in operators if o.name in ASSUMPTIONS))
     results = []
-    for estimate in sweep(graph, devices, batches, precisions):
-        by_module: dict[str, list[OperatorEstimate]] = {}
-        for part in estimate.operators:
-            by_module.setdefault(part.module, []).append(part)
-        points = [
-            _point(operator, count, by_module[module_of(operator, count)])
-            for count in channels
-            for operator in operators
-        ]
+    for case, first in enumerate(sweeps[0][2]):
+        points = [_point(operator, count, found[case]) for operator, count, found in sweeps]
         results.append(
             OperatorComparison(
-                target=estimate.target,
-                batch=estimate.batch,
-                precision=estimate.precision.name,
+                target=first.target,
+                batch=first.batch,
+                precision=first.precision.name,
                 size=size,
                 kernel=kernel,
                 operators=tuple(operator.label for operator in operators),
                 channels=tuple(channels),
                 points=tuple(_judged(points)),
-                notes=(*assumed, *estimate.notes),
+                notes=(*assumed, *first.notes),
             )
         )
     return results
 
 
-def _point(operator: Operator, channels: int, parts: Sequence[OperatorEstimate]) -> Point:
-    def total(of: Callable[[OperatorEstimate], float]) -> float:
-        return sum(map(of, parts))
-
+def _point(operator: Operator, channels: int, estimate: Estimate) -> Point:
+    total = estimate.total
     return Point(
         operator=operator.label,
         channels=channels,
-        macs=total(lambda part: part.macs),
-        flops=total(lambda part: part.flops),
-        bytes=total(lambda part: part.bytes_read + part.bytes_written),
-        time=total(lambda part: part.time),
-        bound=max(parts, key=lambda part: part.time).bound,
+        macs=float(total.macs),
+        flops=float(total.flops),
+        bytes=float(total.bytes),
+        time=estimate.latency,
+        bound=estimate.bound,
     )
 
 
 def _judged(points: Sequence[Point]) -> list[Point]:
     """The points with the operators that beat them in spite of more FLOPs."""
-    from dataclasses import replace
-
     return [
         replace(
             point,

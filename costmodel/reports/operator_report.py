@@ -50,7 +50,7 @@ def _table(comparisons: Sequence[OperatorComparison]) -> Table:
         Column("channels", "channels"),
         Column("operator", "operator", right=False),
         Column("macs", "MACs", show_macs),
-        Column("flops", "FLOPs", show_flops),
+        Column("flops", "FLOPs", show_flops, csv_only=True),
         Column("bytes", "bytes", show_bytes),
         Column("intensity_flop_per_byte", "intensity", show_intensity),
         Column("latency_s", "latency", show_time),

@@ -160,10 +160,13 @@ def _diagonal_name(diagonal: Diagonal) -> str:
 
 def _labels(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, Any]]:
     common = {"showarrow": False, "font": {"size": 12}}
+    # The highest of several roofs is named above its line, the others below, so that two
+    # close roofs do not write over each other.
+    above = view.roofs[-1] if len(view.roofs) > 1 else None
     roofs = [
         {
             **common, "x": log10(x_range[1]), "y": log10(roof.peak), "xanchor": "right",
-            "yanchor": "top", "align": "right", "xshift": -2,
+            "yanchor": "bottom" if roof is above else "top", "align": "right", "xshift": -2,
             "text": f"{plain(roof.label)}<br>{show_flops_rate(roof.peak)}",
         }
         for roof in view.roofs
@@ -235,10 +238,11 @@ def roofline_page(estimates: Sequence[Estimate]) -> str:
     sections = [
         Section(
             "Roofline",
-            "A dot is an operator (equal ones share it), its area the share of the time. On a "
-            "diagonal the memory limits it; on a roof, the arithmetic. The thick diagonal is the "
-            "memory that operators read from and write to.",
-            roofline_figure(estimates),
+            "A dot is an operator (equal ones share it), its area the share of the time. Near a "
+            "diagonal, moving data limits it; near a roof, arithmetic does. The thick diagonal is "
+            "main memory; what lies above it is helped by a cache, what lies far below loses time "
+            "to launching, padding or narrow shapes.",
+            roofline_figure(estimates, columns=_columns(estimates)),
         )
     ]
     left_out = [view for view in views if view.left_out]
@@ -261,6 +265,12 @@ def roofline_page(estimates: Sequence[Estimate]) -> str:
         sections,
         [_card(estimate) for estimate in estimates],
     )
+
+
+def _columns(estimates: Sequence[Estimate]) -> int:
+    """Panels side by side: one per device if they are few, so that a row is a model."""
+    devices = len({estimate.device for estimate in estimates})
+    return devices if devices in (2, 3) else 2
 
 
 def _card(estimate: Estimate) -> Card:

@@ -23,7 +23,7 @@ class Column(NamedTuple):
     """One column of a table."""
 
     key: str
-    """Header in CSV, with the SI unit its values are in: "latency_s"."""
+    """Header in CSV, with the SI unit its values are in: "latency_s"; empty to leave it out."""
     title: str
     """Header a person reads."""
     show: Callable[[Any], str] = str
@@ -86,8 +86,10 @@ class Table:
         """The raw values, SI units in the header; an unknown value is an empty cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(column.key for column in self.columns)
-        writer.writerows(["" if value is None else value for value in row] for row in self.rows)
+        kept = [index for index, column in enumerate(self.columns) if column.key]
+        writer.writerow(self.columns[index].key for index in kept)
+        for row in self.rows:
+            writer.writerow("" if row[index] is None else row[index] for index in kept)
         return text.getvalue()
 
     def to_markdown(self) -> str:

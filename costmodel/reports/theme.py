@@ -142,9 +142,10 @@ p { margin: .3rem 0 .8rem; max-width: 80ch }
 .lead, caption, footer { color: var(--muted) }
 button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line);
   border-radius: .4rem; padding: .3rem .8rem; cursor: pointer; white-space: nowrap }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0 }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: .8rem;
+  margin: 1.2rem 0 }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem;
-  padding: .7rem 1rem; min-width: 13rem }
+  padding: .7rem 1rem }
 .card b { display: block; font-size: 1.5rem; line-height: 1.3 }
 .figure { width: 100% }
 .scroll { overflow-x: auto }
