@@ -33,7 +33,7 @@ from costmodel.reports.text import (
 from costmodel.units import format_si
 
 PANEL_HEIGHT = 560
-TITLE_ROOM = 110
+TITLE_ROOM = 125
 """Pixels between panels: the axis title of one and the title of the next."""
 NAMES_IN_HOVER = 4
 
@@ -77,9 +77,17 @@ def roofline_figure(estimates: Sequence[Estimate], columns: int = 2) -> Any:
     )  # fmt: skip
     figure.update_layout(
         template=theme.template("light"),
-        height=PANEL_HEIGHT * height + 60,
-        margin={"l": 70, "r": 20, "t": 50, "b": 60},
-        legend={"title": "operator kind", "itemsizing": "constant", "tracegroupgap": 0},
+        height=PANEL_HEIGHT * height + 160,
+        margin={"l": 70, "r": 20, "t": 100, "b": 60},
+        legend={
+            "title": "operator kind",
+            "itemsizing": "constant",
+            "orientation": "h",
+            "yref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "x": 0,
+        },
         hovermode="closest",
     )
     return figure
@@ -89,8 +97,8 @@ def panel_title(view: RooflineView) -> str:
     """What a panel shows, as plotly text."""
     e = view.estimate
     return (
-        f"<b>{plain(e.graph.name)}</b> on <b>{plain(e.device)}</b>, batch {e.batch}, "
-        f"{e.precision.name}: {show_time(e.latency)}"
+        f"<b>{plain(e.graph.name)}</b> on <b>{plain(e.device)}</b><br>"
+        f"batch {e.batch}, {e.precision.name}: {show_time(e.latency)}"
     )
 
 

@@ -142,7 +142,7 @@ p { margin: .3rem 0 .8rem; max-width: 80ch }
 .lead, caption, footer { color: var(--muted) }
 button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line);
   border-radius: .4rem; padding: .3rem .8rem; cursor: pointer; white-space: nowrap }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: .8rem;
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)); gap: .8rem;
   margin: 1.2rem 0 }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem;
   padding: .7rem 1rem }
