@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import networkx
 
     from costmodel.estimate import Estimate
+    from costmodel.formulas.cost import Cost
 
 Dim = Any
 """A size: an int, or a sympy expression when the graph was traced symbolically."""
@@ -136,6 +137,8 @@ class Graph:
     """Which front end traced it."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """How it was traced: {"mode": "infer", "autocast": "float16", ...}."""
+    guards: tuple[Any, ...] = ()
+    """sympy relations that symbolic sizes must satisfy; a size the model pins is an equation."""
 
     @cached_property
     def parameters(self) -> int:
@@ -201,6 +204,47 @@ class Graph:
     def renamed(self, name: str) -> Graph:
         """The same graph under another name."""
         return replace(self, name=name)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the sizes that are still symbolic; empty if all are numbers."""
+        if all(type(size) is int for spec in self.tensors for size in spec.shape):
+            return ()
+        from costmodel.symbolic import symbols_of
+
+        return tuple(symbols_of(self))
+
+    def cost(self) -> Cost:
+        """Cost of the whole run at the traced sizes, sympy expressions where they are symbolic.
+
+        Raises:
+            GraphError: if an operator's binding cannot work with symbolic sizes.
+        """
+        from costmodel.symbolic import cost
+
+        return cost(self)
+
+    def substitute(self, **sizes: int) -> Graph:
+        """The graph with symbolic sizes replaced: `graph.substitute(batch=256)`.
+
+        Raises:
+            UsageError: for a name the graph does not have, or a size below 1.
+            GraphError: if a size breaks a guard.
+        """
+        from costmodel.symbolic import substitute
+
+        return substitute(self, sizes)
+
+    def evaluate(self, **sizes: Any) -> Cost:
+        """Cost at arrays of sizes, compiled once: `graph.evaluate(batch=np.arange(1, 257))`.
+
+        Raises:
+            UsageError: for a missing or unknown name, or a size below 1.
+            GraphError: if a size breaks a guard.
+        """
+        from costmodel.symbolic import evaluate
+
+        return evaluate(self, sizes)
 
     def estimate(self, devices: Any, **settings: Any) -> Estimate:
         """Predict time on one or more devices; see `costmodel.estimate`."""

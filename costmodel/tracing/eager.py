@@ -20,6 +20,7 @@ from torch import nn
 from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.device_typed import run_device_typed
+from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import Recorder, tensors_in
 from costmodel.tracing.shape_rules import ShapeRules
 from costmodel.tracing.tape import Tape
@@ -33,6 +34,7 @@ def trace(
     autocast: str | None = None,
     layout: str = "nchw",
     device_type: str = "cuda",
+    symbolic: Mapping[str, Any] | None = None,
     **keyword_inputs: Any,
 ) -> Graph:
     """Trace one forward pass in inference mode.
@@ -48,6 +50,9 @@ def trace(
         autocast: "float16" or "bfloat16" to trace under the framework's own autocast.
         layout: "nhwc" to store images channels-last, "nchw" as they come.
         device_type: whose autocast policy applies, "cuda" or "cpu".
+        symbolic: keep sizes as symbols: {"batch": 0, "height": 2, "width": 3} names dimensions of
+            the first tensor input, {"batch": [(0, 0), (1, 0)]} of several. Traced by torch.export;
+            see `Graph.guards` for what the sizes must satisfy.
 
     Raises:
         TraceError: if the model's forward fails, with the place in the model and the shapes.
@@ -58,6 +63,10 @@ def trace(
         "eager": _run_on_meta,
         "cpu": _run_on_cpu,
     }
+    if symbolic is not None:
+        if rung is not None or autocast is not None or layout != "nchw":
+            raise UsageError("symbolic sizes go with neither rung nor autocast nor layout")
+        return _trace_symbolic(model, args, kwargs, symbolic, name or type(model).__name__)
     conditions = {"mode": "infer"}
     if autocast is not None or layout != "nchw":
         if autocast not in (None, "float16", "bfloat16") or layout not in ("nchw", "nhwc"):
@@ -104,6 +113,18 @@ def trace(
         f"{name or type(model).__name__}: forward failed with inputs {shapes}: "
         + "; then ".join(failures)
     ) from first
+
+
+def _trace_symbolic(
+    model: nn.Module, args: Any, kwargs: Any, symbolic: Mapping[str, Any], name: str
+) -> Graph:
+    from costmodel.tracing.export import trace_symbolic
+
+    model = model if _is_on_meta(model) else _meta_copy(model)
+    with _inference(model):
+        return trace_symbolic(
+            model, _to_meta(args), _to_meta(kwargs), symbolic, name, ModulePaths(model).classes
+        )
 
 
 def _run_on_meta(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, Any]:

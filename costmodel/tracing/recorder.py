@@ -24,6 +24,11 @@ FREE = frozenset(
         "aten::lift_fresh",
         "aten::lift_fresh_copy",
         "aten::is_same_size",
+        "aten::_unsafe_view",
+        "aten::as_strided",
+        "aten::unsafe_chunk",
+        "aten::unsafe_split",
+        "aten::unsafe_split_with_sizes",
         "aten::sym_size",
         "prim::device",
     }
@@ -69,12 +74,13 @@ class Recorder(TorchDispatchMode):
         if self.depth == 0 and not torch._C._dispatch_tls_is_dispatch_key_excluded(
             torch._C.DispatchKey.Python
         ):
-            self._record(func, args, kwargs, result)
+            self.record(func, args, kwargs, result)
         return result
 
-    def _record(
+    def record(
         self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     ) -> None:
+        """Put one operator on the tape; one that returns no tensor is left out."""
         schema = _schema_of(func)
         inputs: list[torch.Tensor | None] = []
         attrs: dict[str, Any] = {}

@@ -12,6 +12,7 @@ A rule returns NotImplemented to pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -366,6 +367,24 @@ def _attention(
         {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa},
     )
     return y
+
+
+_multi_head_body = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "has_torch_function": lambda tensors: False},
+    argdefs=F.multi_head_attention_forward.__defaults__,
+)
+_multi_head_body.__kwdefaults__ = F.multi_head_attention_forward.__kwdefaults__
+
+
+@_rule(F.multi_head_attention_forward)
+def _multi_head_attention(tape: Tape, *args: Any, **kwargs: Any) -> Any:
+    """Run the body under the rules: the framework calls it with this mode switched off.
+
+    The copy of the function skips the check that would bring it straight back here.
+    """
+    with ShapeRules(tape):
+        return _multi_head_body(*args, **kwargs)
 
 
 # ----------------------------------------------------------------------- views

@@ -8,7 +8,7 @@ unique (tensors on the meta device own no memory).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -43,6 +43,14 @@ class Event(NamedTuple):
     phase: str
 
 
+class Weight(NamedTuple):
+    """A parameter or buffer of a model."""
+
+    name: str
+    tensor: torch.Tensor
+    kind: TensorKind
+
+
 class Tape:
     """Collects events while a model runs and turns them into a graph."""
 
@@ -66,10 +74,26 @@ class Tape:
         )
 
     def to_graph(
-        self, name: str, inputs: Iterable[torch.Tensor], outputs: Iterable[torch.Tensor], **fields: Any
+        self,
+        name: str,
+        inputs: Iterable[torch.Tensor],
+        outputs: Iterable[torch.Tensor],
+        *,
+        weights: Iterable[Weight] | None = None,
+        read: Callable[[Any], Any] | None = None,
+        **fields: Any,
     ) -> Graph:
-        """The graph of what was recorded; `fields` are passed on to `Graph`."""
-        builder = _Builder(self._model)
+        """The graph of what was recorded.
+
+        Args:
+            name: name of the graph.
+            inputs: tensors the model was given.
+            outputs: tensors it returned.
+            weights: parameters and buffers, by default those of the model.
+            read: turns symbolic sizes and strides into expressions; by default they are numbers.
+            fields: passed on to `Graph`.
+        """
+        builder = _Builder(_weights_of(self._model) if weights is None else weights, read)
         input_ids = tuple(builder.add_input(t) for t in inputs)
         for event in self.events:
             builder.add(event)
@@ -85,8 +109,19 @@ class Tape:
         )
 
 
+def _weights_of(model: nn.Module) -> Iterator[Weight]:
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters():
+        seen.add(id(parameter))
+        yield Weight(name, parameter, "parameter")
+    for name, buffer in model.named_buffers():
+        if id(buffer) not in seen:
+            yield Weight(name, buffer, "buffer")
+
+
 class _Builder:
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, weights: Iterable[Weight], read: Callable[[Any], Any] | None) -> None:
+        self._read_size = read
         self.tensors: list[TensorSpec] = []
         self.ops: list[Op] = []
         self.weights: list[int] = []
@@ -94,20 +129,17 @@ class _Builder:
         self._storages: dict[int, int] = {}  # torch storage -> spec that owns it
         self._writer: dict[int, int] = {}  # owning spec -> spec of the last in-place write
         self._alive: list[torch.Tensor] = []
-        for name, parameter in model.named_parameters():
-            self.weights.append(self._add(parameter, "parameter", False, name))
-        for name, buffer in model.named_buffers():
-            if id(buffer) not in self._spec_of:
-                self.weights.append(self._add(buffer, "buffer", False, name))
+        for name, tensor, kind in weights:
+            self.weights.append(self._add(tensor, kind, False, name))
 
     def _add(self, tensor: torch.Tensor, kind: TensorKind, batched: bool, name: str = "") -> int:
         index = len(self.tensors)
         storage = self._storages.setdefault(_storage_of(tensor), index)
-        strides = None if _is_contiguous(tensor) else tuple(tensor.stride())
+        shape, strides = self._layout(tensor)
         self.tensors.append(
             TensorSpec(
                 index,
-                tuple(tensor.shape),
+                shape,
                 DTYPE_NAMES[tensor.dtype],
                 kind,
                 strides,
@@ -119,6 +151,12 @@ class _Builder:
         self._spec_of[id(tensor)] = index
         self._alive.append(tensor)
         return index
+
+    def _layout(self, tensor: torch.Tensor) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+        if self._read_size is None:
+            return tuple(tensor.shape), None if _is_contiguous(tensor) else tuple(tensor.stride())
+        shape, strides = self._read_size(tensor.shape), self._read_size(tensor.stride())
+        return shape, None if contiguous(shape, strides) else strides
 
     def add_input(self, tensor: torch.Tensor) -> int:
         return self._add(tensor, "input", True, "input")
@@ -149,7 +187,8 @@ class _Builder:
             if overwritten:
                 self._writer[self.tensors[index].storage] = index
             outputs.append(index)
-        attrs = {key: jsonable(value) for key, value in event.attrs.items()}
+        read = self._read_size or jsonable
+        attrs = {key: read(value) for key, value in event.attrs.items()}
         self.ops.append(
             Op(event.target, inputs, tuple(outputs), attrs, event.module, event.is_view, event.phase)
         )
@@ -167,6 +206,21 @@ def _is_contiguous(tensor: torch.Tensor) -> bool:
         return tensor.is_contiguous()
     except RuntimeError:
         return True
+
+
+def contiguous(shape: Sequence[Any], strides: Sequence[Any]) -> bool:
+    """Whether strides are those of a contiguous tensor; sizes may be expressions."""
+    expected: Any = 1
+    for size, step in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1:
+            if step != expected and not _vanishes(step - expected):
+                return False
+            expected = expected * size
+    return True
+
+
+def _vanishes(difference: Any) -> bool:
+    return hasattr(difference, "expand") and bool(difference.expand() == 0)
 
 
 def jsonable(value: Any) -> Any:
