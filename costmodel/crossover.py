@@ -10,7 +10,7 @@ from costmodel.formulas.registry import Formula, get_formula
 from costmodel.graph import DTYPE_BYTES
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target, ceilings
-from costmodel.roofline.engine import MATRIX_KINDS
+from costmodel.roofline.operators import MATRIX_KINDS
 from costmodel.roofline.precision import get_precision
 
 

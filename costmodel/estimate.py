@@ -26,10 +26,10 @@ from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import (
     BOUNDS,
     Times,
-    compute_dtypes,
     enabled_laws,
     operator_times,
 )
+from costmodel.roofline.operators import operator_columns
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.roofline.workload import Workload, workload_of
 
@@ -334,8 +334,9 @@ def sweep(
     rows, counts = device_columns(targets), np.array(sizes, dtype=float)
     times, notes = [], []
     for policy in policies:
-        limits: Ceilings = ceilings(targets, compute_dtypes(workload, policy))
-        times.append(operator_times(workload, limits, rows, counts, policy, laws, constants))
+        operators = operator_columns(workload, counts, policy)
+        limits: Ceilings = ceilings(targets, operators.dtypes)
+        times.append(operator_times(operators, limits, rows, laws, constants))
         notes.append(limits.notes)
     return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes))
 

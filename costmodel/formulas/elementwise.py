@@ -34,7 +34,7 @@ POINTWISE_FLOPS: dict[str, int] = {
     **dict.fromkeys(("sinh", "cosh", "asinh", "acosh", "atanh", "lgamma", "digamma"), flops(exp=1)),
     **dict.fromkeys(("erf", "erfc", "erfinv", "special_erf", "special_erfinv"), flops(erf=1)),
     "logit": flops(exp=1, div=1, add=1),
-    "logaddexp": flops(exp=2, add=2, compare=1),
+    "logaddexp": flops(exp=2, add=3, compare=1),
     "xlogy": flops(exp=1, mul=1),
     "pow": flops(exp=2, mul=1),
     "hypot": flops(mul=2, add=1, sqrt=1),
@@ -90,7 +90,7 @@ def operand_elements(inputs: Inputs, batched: bool) -> tuple[int, int]:
     return data, constant
 
 
-def bind_pointwise(name: str, flops_per_element: int, kind: Kind = "elementwise") -> Binder:
+def bind_pointwise(name: str, flops_per_element: float, kind: Kind = "elementwise") -> Binder:
     """A binder of the elementwise formula with a fixed number of FLOPs per output element."""
 
     def binder(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
@@ -110,3 +110,10 @@ def bind_pointwise(name: str, flops_per_element: int, kind: Kind = "elementwise"
 
 for _name, _flops in POINTWISE_FLOPS.items():
     binds(f"aten::{_name}")(bind_pointwise(_name, _flops))
+
+
+@binds("costmodel::fused")
+def bind_fused(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    """Several operators as one, made by the fusion pass, which states their FLOPs together."""
+    elements = sum(y.numel for y in outputs)
+    return bind_pointwise("fused", op.attrs["flops"] / elements)(op, inputs, outputs)

@@ -15,7 +15,8 @@ from costmodel.formulas import get_formula
 from costmodel.graph import Op, TensorSpec
 from costmodel.reports.text import show_shape
 from costmodel.roofline.ceilings import Target, ceilings
-from costmodel.roofline.engine import BOUNDS, MATRIX_KINDS, compute_dtypes
+from costmodel.roofline.engine import BOUNDS
+from costmodel.roofline.operators import MATRIX_KINDS, compute_dtypes
 
 
 class Roof(NamedTuple):

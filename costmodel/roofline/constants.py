@@ -41,6 +41,9 @@ class Constants:
     launch: float = _constant(
         5e-6, 1e-6, 1.2e-5, "s", "from one eager operator's end to the next one's start"
     )
+    compiled_launch: float = _constant(
+        2e-6, 5e-7, 1e-5, "s", "the same between kernels of a compiled graph"
+    )
     # memory
     dram_share: float = _constant(0.97, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
     cache_share: float = _constant(

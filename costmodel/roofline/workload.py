@@ -174,7 +174,7 @@ def _traits(
     return Traits(
         first=first,
         second=second,
-        channels_last=is_channels_last(main),
+        channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
         strided=any(spec.batched and not is_dense(spec) for spec in data),
         constant=not output.batched,
         unfused=op.target.endswith("scaled_dot_product_attention")
@@ -183,7 +183,7 @@ def _traits(
         if "k_w" in values
         else 0,
         kernel_is_square=bool(square),
-        bias=bool(values.get("bias", 0)),
+        bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
         planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
     )

@@ -4,6 +4,7 @@ zoo:fasternet_t0          the networks that ship with this package (needs torch 
 timm:resnet50             timm's models, without weights
 torchvision:resnet50      torchvision's models, without weights
 FILE.py:factory           a function in your file that returns a module, or (module, inputs)
+FILE.onnx                 an ONNX file; nothing is run and no weights are read
 
 Models are built on the meta device: no weights are allocated or downloaded.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +37,15 @@ class Source(NamedTuple):
     inputs: tuple[Any, ...]
 
 
-def load_graph(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Graph:
+def load_graph(
+    source: str,
+    batch: int = 1,
+    input_shape: Sequence[int] | None = None,
+    *,
+    fast_norm: bool = False,
+    reparameterized: bool = False,
+    **conditions: Any,
+) -> Graph:
     """Load a model by its source string and trace it.
 
     Args:
@@ -43,6 +53,9 @@ def load_graph(source: str, batch: int = 1, input_shape: Sequence[int] | None = 
         batch: batch size to trace at.
         input_shape: shape of one sample, (channels, height, width) for images; by default the
             model's own.
+        fast_norm: timm's option to run norms in the precision of autocast instead of float32.
+        reparameterized: merge the branches that are only needed in training (timm models).
+        conditions: passed on to `trace`: autocast, layout, device_type, symbolic.
 
     Raises:
         UnknownNameError: for an unknown kind of source or model, with the nearest names.
@@ -51,8 +64,39 @@ def load_graph(source: str, batch: int = 1, input_shape: Sequence[int] | None = 
     """
     if batch < 1:
         raise UsageError(f"batch {batch}: expected at least 1")
-    found = load_source(source, batch, input_shape)
-    return trace(found.model, *found.inputs, name=found.name)
+    if source.lower().endswith(".onnx"):
+        return _from_onnx(source, batch, input_shape)
+    with _fast_norm(fast_norm):
+        found = load_source(source, batch, input_shape)
+        model = _reparameterized(found.model) if reparameterized else found.model
+        return trace(model, *found.inputs, name=found.name, **conditions)
+
+
+@contextmanager
+def _fast_norm(enabled: bool) -> Iterator[None]:
+    """timm's fast norms while models are built; they remember it."""
+    if not enabled:
+        yield
+        return
+    try:
+        from timm.layers import is_fast_norm, set_fast_norm
+    except ImportError:
+        raise UsageError(_extra("timm")) from None
+    before = is_fast_norm()
+    set_fast_norm(True)
+    try:
+        yield
+    finally:
+        set_fast_norm(before)
+
+
+def _reparameterized(model: nn.Module) -> nn.Module:
+    try:
+        from timm.utils.model import reparameterize_model
+    except ImportError:
+        raise UsageError(_extra("timm")) from None
+    with torch.device("meta"):
+        return reparameterize_model(model)  # type: ignore[no-any-return]
 
 
 def load_source(
@@ -68,7 +112,7 @@ def load_source(
         if not separator:
             raise UnknownNameError("model source", source, _suggestions(source), hint)
         raise UnknownNameError("kind of model source", kind, _LOADERS, hint)
-    model, sample = _LOADERS[kind](name)
+    model, sample = _LOADERS[kind](name, input_shape)
     return Source(name, model, (_images(batch, input_shape or sample),))
 
 
@@ -95,14 +139,18 @@ def _check(kind: str, name: str, known: Iterable[str]) -> None:
         raise UnknownNameError(f"{kind} model", name, names)
 
 
-def _from_zoo(name: str) -> tuple[nn.Module, Sequence[int]]:
+def _from_zoo(
+    name: str, input_shape: Sequence[int] | None
+) -> tuple[nn.Module, Sequence[int]]:
     from costmodel import zoo
 
     _check("zoo", name, zoo.names())
     return _build(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
 
 
-def _from_timm(name: str) -> tuple[nn.Module, Sequence[int]]:
+def _from_timm(
+    name: str, input_shape: Sequence[int] | None
+) -> tuple[nn.Module, Sequence[int]]:
     try:
         import timm
     except ImportError:
@@ -110,10 +158,20 @@ def _from_timm(name: str) -> tuple[nn.Module, Sequence[int]]:
     _check("timm", name.partition(".")[0], timm.list_models())
     model = _build(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
-    return model, tuple(config.get("input_size", IMAGE))
+    sample = tuple(config.get("input_size", IMAGE))
+    if input_shape is not None and tuple(input_shape) != sample:
+        # Models with position embeddings must be built for their image size; others take no size.
+        try:
+            with torch.device("meta"):
+                model = timm.create_model(name, pretrained=False, img_size=input_shape[-1])
+        except TypeError:
+            pass
+    return model, sample
 
 
-def _from_torchvision(name: str) -> tuple[nn.Module, Sequence[int]]:
+def _from_torchvision(
+    name: str, input_shape: Sequence[int] | None
+) -> tuple[nn.Module, Sequence[int]]:
     try:
         from torchvision import models
     except ImportError:
@@ -128,7 +186,9 @@ def _from_torchvision(name: str) -> tuple[nn.Module, Sequence[int]]:
     return model, (3, 299, 299) if name == "inception_v3" else IMAGE
 
 
-_LOADERS: dict[str, Callable[[str], tuple[nn.Module, Sequence[int]]]] = {
+_LOADERS: dict[
+    str, Callable[[str, Sequence[int] | None], tuple[nn.Module, Sequence[int]]]
+] = {
     "zoo": _from_zoo,
     "timm": _from_timm,
     "torchvision": _from_torchvision,
@@ -143,6 +203,13 @@ def _suggestions(name: str) -> list[str]:
     from costmodel import zoo
 
     return [f"zoo:{known}" for known in zoo.names()] + [f"timm:{name}", f"torchvision:{name}"]
+
+
+def _from_onnx(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:
+    """An ONNX file, with every size known."""
+    from costmodel.tracing.onnx_model import trace_onnx
+
+    return trace_onnx(source, batch=batch, input_shape=input_shape, open_sizes=False)
 
 
 def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> Source:

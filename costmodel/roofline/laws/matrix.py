@@ -41,6 +41,6 @@ def tile_efficiency(
     return np.asarray(useful / np.maximum(best, 1))
 
 
-def contraction_efficiency(contraction: Array, lost: float) -> Array:
+def contraction_efficiency(contraction: Array, lost: Array | float) -> Array:
     """Share of the depth of a product that is useful when `lost` elements go to the pipeline."""
     return np.asarray(contraction / (contraction + lost))

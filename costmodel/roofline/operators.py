@@ -1,0 +1,165 @@
+"""Operator columns: everything the engine needs to know of operators, as plain arrays.
+
+A workload at given batch sizes and precision becomes these columns; from here on nothing knows of
+graphs. Several workloads can be stacked, which is how constants are fitted on hundreds of models
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from costmodel.graph import DTYPE_BYTES
+from costmodel.roofline.precision import Precision
+from costmodel.roofline.workload import Workload
+
+Array = np.ndarray
+
+MATRIX_KINDS = ("convolution", "grouped convolution", "matmul", "attention", "recurrent")
+"""Kinds whose MACs run on the matrix engine where there is one."""
+
+
+@dataclass(frozen=True)
+class OperatorColumns:
+    """Operators as arrays: (batches, rows) where the batch matters, else (rows,)."""
+
+    macs: Array
+    other_flops: Array
+    data_read: Array
+    """Bytes read that are not weights."""
+    weight_bytes: Array
+    bytes_written: Array
+    batches: Array
+    """Of the matrix product behind the operator, with rows, columns and contraction; else 0."""
+    rows: Array
+    columns: Array
+    contraction: Array
+    first_share: Array
+    """Of data_read: the largest input."""
+    first_distance: Array
+    """Bytes of traffic since that input was last touched; infinite if never."""
+    second_share: Array
+    second_distance: Array
+    whole_run: Array
+    """Bytes moved by the whole run: the distance at which weights are read again."""
+    planes: Array
+    """Image planes of the output."""
+    pixels: Array
+    taps: Array
+    matrix_code: Array
+    """Index into `dtypes` of what MACs compute in."""
+    vector_code: Array
+    """Index into `dtypes` of what other arithmetic computes in."""
+    half: Array
+    """16-bit storage."""
+    compiled: Array
+    matrix: Array
+    convolution: Array
+    grouped: Array
+    depthwise: Array
+    attention: Array
+    normalization: Array
+    pooling: Array
+    movement: Array
+    bilinear: Array
+    channels_last: Array
+    strided: Array
+    unfused: Array
+    square: Array
+    bias: Array
+    dtypes: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self.matrix.shape[-1])
+
+
+def compute_dtypes(workload: Workload, precision: Precision) -> tuple[str, ...]:
+    """dtypes the rows compute in: (matrix dtype, storage dtype) come first, then others met."""
+    others = {d for d in workload.dtypes if d != "float32" and d in DTYPE_BYTES}
+    return tuple(dict.fromkeys((precision.matrix, precision.storage, *sorted(others))))
+
+
+def operator_columns(
+    workload: Workload,
+    batches: Array,
+    precision: Precision,
+    dtypes: tuple[str, ...] | None = None,
+) -> OperatorColumns:
+    """The columns of a workload.
+
+    Args:
+        workload: the graph's rows.
+        batches: (batches,) sizes.
+        precision: uniform policy applied to float32 tensors.
+        dtypes: to index into, by default `compute_dtypes`.
+    """
+    dtypes = dtypes or compute_dtypes(workload, precision)
+    code = {name: i for i, name in enumerate(dtypes)}
+    stored = [precision.storage if d == "float32" else d for d in workload.dtypes]
+    multiplied = [precision.matrix if d == "float32" else d for d in workload.dtypes]
+    scale = (np.asarray(batches, dtype=np.float64) / workload.graph.batch)[:, None]
+    costs = workload.cost(np.asarray(batches, dtype=np.float64), precision.storage)
+    cost = costs.cost
+    first, second = _distances(workload, "first", scale), _distances(workload, "second", scale)
+    fixed, growing = workload.traced_traffic
+    is_kind, trait = workload.is_kind, workload.trait
+    return OperatorColumns(
+        macs=cost.macs,
+        other_flops=cost.other_flops,
+        data_read=cost.bytes_read - cost.weight_bytes,
+        weight_bytes=cost.weight_bytes,
+        bytes_written=cost.bytes_written,
+        batches=np.maximum(costs.batches, 1),
+        rows=np.maximum(costs.rows, 1),
+        columns=np.maximum(costs.columns, 1),
+        contraction=np.maximum(costs.contraction, 1),
+        first_share=first[0],
+        first_distance=first[1],
+        second_share=second[0],
+        second_distance=second[1],
+        whole_run=np.broadcast_to(fixed + growing * scale, cost.macs.shape),
+        planes=trait("planes") * scale,
+        pixels=trait("pixels"),
+        taps=trait("taps"),
+        matrix_code=np.array([code[d] for d in multiplied], dtype=np.int64),
+        vector_code=np.array([code[d] for d in stored], dtype=np.int64),
+        half=np.array([DTYPE_BYTES[d] == 2 for d in stored], dtype=bool),
+        compiled=np.full(
+            len(workload.kinds), workload.graph.conditions.get("execution") == "compiled"
+        ),
+        matrix=is_kind(*MATRIX_KINDS),
+        convolution=is_kind("convolution"),
+        grouped=is_kind("grouped convolution"),
+        depthwise=is_kind("depthwise convolution"),
+        attention=is_kind("attention"),
+        normalization=is_kind("normalization"),
+        pooling=is_kind("pooling"),
+        movement=is_kind("movement"),
+        bilinear=np.array(["upsample_bilinear" in t for t in workload.targets], dtype=bool),
+        channels_last=trait("channels_last"),
+        strided=trait("strided"),
+        unfused=trait("unfused"),
+        square=trait("kernel_is_square"),
+        bias=trait("bias"),
+        dtypes=dtypes,
+    )
+
+
+def _distances(workload: Workload, which: str, scale: Array) -> tuple[Array, Array]:
+    share, fixed, growing = workload.reuse(which)
+    return share, fixed + growing * scale
+
+
+def stack(parts: Sequence[OperatorColumns]) -> OperatorColumns:
+    """Columns of several workloads side by side, each at one batch size and with equal dtypes."""
+    values = {}
+    for field in fields(OperatorColumns):
+        if field.name != "dtypes":
+            columns = [np.atleast_1d(np.squeeze(getattr(part, field.name))) for part in parts]
+            values[field.name] = np.concatenate(columns)
+    return OperatorColumns(**values, dtypes=parts[0].dtypes)
