@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,8 +16,13 @@ from costmodel.zoo.partialnet import Design, Spatial
 
 
 @pytest.fixture(autouse=True)
-def seed() -> None:
+def reproducible() -> Iterator[None]:
+    """One seed, and one thread: many tiny operators would only wait for each other."""
+    threads = torch.get_num_threads()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def lived_in(model: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,16 @@ from costmodel import zoo
 from costmodel.errors import UsageError
 from costmodel.zoo.dpconv import constrained_loss, first_block, relation
 from costmodel.zoo.dynamic_split import DynamicSplit, kappa
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Many tiny operators: threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 ALL_GATES = [gates for k in range(1, 9) for gates in itertools.product((0, 1), repeat=k)]
 

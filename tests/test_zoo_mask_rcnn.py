@@ -64,13 +64,13 @@ def test_totals_match_published_figures(backbone: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "params_off", "operations_off"),
-    [("s", 0.002, 0.015), ("m", 0.0125, 0.021), ("l", 0.001, 0.029)],
+    [("s", 0.002, 0.015), ("m", 0.0125, 0.021)],
 )
 def test_partialnet_misses_are_as_large_as_stated(
     size: str, params_off: float, operations_off: float
 ) -> None:
     """See the module's docstring: M's parameters and all three operation counts are off."""
-    published = {"s": (46.9, 216), "m": (78.2, 295), "l": (122.0, 397)}[size]
+    published = {"s": (46.9, 216), "m": (78.2, 295)}[size]
     with torch.device("meta"):
         trained = zoo.create(f"mask_rcnn_partialnet_{size}")
     params = sum(p.numel() for p in trained.parameters())
