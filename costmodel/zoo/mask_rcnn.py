@@ -12,6 +12,8 @@ The totals that PartialNet's Tables 2 and 11 print for 1333 x 800 are those of a
 1280 x 800 with 512 regions in the box head and 100 in the mask head, as a counter of modules sees
 them: two operations per batch-normalised element and one per ReLU and pooled element beside the
 multiply-accumulates, and nothing for products of queries, keys and values, which no module makes.
+The papers state none of this. Regions and counting were chosen on the ResNets and FasterNets and
+then hold for PoolFormer and PVT; 500 regions would fit as well as 512.
 
 | backbone      | as counted, G       | published     |
 |---------------|---------------------|---------------|

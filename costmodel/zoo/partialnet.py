@@ -228,9 +228,10 @@ ABLATIONS = {
 
 The rows decide what the text leaves open. "Full" attention keeps the partial convolution (F-P-P
 has 13.0 M only then). Without PAT_sf, stage 4 has PAT_ch. The squeeze-and-excitation row needs a
-reduction of 4. The widened depthwise row is not described: 72 instead of 64 channels, with the
-Gaussian attention over all of them, is the plainest combination that has both its figures, and
-then only with PAT_sp unmerged (15.75 M, 1.280 G; published 15.8 M, 1.28 G).
+reduction of 4. The widened depthwise row is not described, and no uniform widening alone has both
+its figures. 72 instead of 64 channels, with the Gaussian attention over all of them, is the
+plainest of about forty combinations that do in a search over widths and parts, and only with
+PAT_sp unmerged (15.77 M, 1.280 G; published 15.8 M, 1.28 G): a fit to two numbers, not a finding.
 """
 
 

@@ -2,8 +2,8 @@
 
 Source: "Partial Convolution Meets Visual Attention" (PATNet) and "Partial Channel Network:
 Compute Fewer, Perform Better" (PartialNet), section on PATConv. The attended part is batch
-normalised: the papers do not say so, the parameter counts do not decide it, and the authors'
-released code does it.
+normalised: the papers do not say so and the parameter counts do not decide it; public ports of
+the authors' code do it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """PAT_sf: convolve some channels, let the rest attend to each other over all positions.
 
 Source: PATNet and PartialNet, section on PATConv, for the last stage only, because scores grow
-with the square of h * w. What the papers leave open is fixed by the published parameters and, as
-far as they do not decide, by the authors' released code: layer norm over channels before the
+with the square of h * w. What the papers leave open follows public ports of the authors' code and
+agrees with the published parameters, which do not decide all of it: layer norm over channels before the
 attention, query, key and value from one bias-free projection as wide as the part, an output
 projection with bias, four heads in T0 and six in all others.
 """

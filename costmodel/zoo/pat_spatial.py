@@ -7,7 +7,7 @@ no activation lies between them, and a product of matrices is a matrix.
 The papers' table of configurations writes the ratio 1/4, but only half and half reproduces the
 published parameters of all six networks: PartialNet-T2 would have 12.37, 12.65 or 13.11 M for a
 convolved part of 1/4, 1/2 or 3/4, and PartialNet-L 101.6, 104.5 or 109.2 M; 12.6 and 104.4 are
-published. The batch norms on both sides are the authors' released code's.
+published. The batch norms on both sides are those of public ports of the authors' code.
 """
 
 from __future__ import annotations
