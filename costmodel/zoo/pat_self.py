@@ -2,9 +2,9 @@
 
 Source: PATNet and PartialNet, section on PATConv, for the last stage only, because scores grow
 with the square of h * w. What the papers leave open follows public ports of the authors' code and
-agrees with the published parameters, which do not decide all of it: layer norm over channels before the
-attention, query, key and value from one bias-free projection as wide as the part, an output
-projection with bias, four heads in T0 and six in all others.
+agrees with the published parameters, which do not decide all of it: layer norm over channels
+before the attention, query, key and value from one bias-free projection as wide as the part, an
+output projection with bias, four heads in T0 and six in all others.
 """
 
 from __future__ import annotations
