@@ -24,6 +24,7 @@ def trace_onnx(
     input_shape: Sequence[int] | None = None,
     sizes: Mapping[str, int] | None = None,
     name: str | None = None,
+    open_sizes: bool = True,
 ) -> Graph:
     """Read an .onnx file as a graph of operators.
 
@@ -36,6 +37,7 @@ def trace_onnx(
         input_shape: the other dimensions of the first input.
         sizes: sizes of named dimensions of the file.
         name: name of the graph, by default that of the file.
+        open_sizes: whether sizes may stay open; if not, one that is left is an error.
 
     Raises:
         UsageError: if the file cannot be read, onnx is not installed, or a size contradicts it.
@@ -52,7 +54,7 @@ def trace_onnx(
 
     path = Path(path)
     model = reading.read_model(path)
-    return graph_of(model, path, batch, input_shape, sizes or {}, name or path.stem)
+    return graph_of(model, path, batch, input_shape, sizes or {}, name or path.stem, open_sizes)
 
 
 __all__ = ["trace_onnx"]

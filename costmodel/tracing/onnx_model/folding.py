@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.tracing.onnx_model.values import MAX_KNOWN, Array, is_symbolic
+from costmodel.tracing.onnx_model.values import MAX_KNOWN, Array, check_length, is_symbolic
 
 Rule = Callable[[list[Array | None], Mapping[str, Any]], Any]
 
@@ -38,7 +38,11 @@ def fold(name: str, inputs: list[Array | None], attrs: Mapping[str, Any]) -> lis
 
 def _tidy(array: Array) -> Array:
     """Back to plain integers where no expression is left."""
-    if array.dtype == object and not any(is_symbolic(v) for v in array.ravel()):
+    if array.dtype != object:
+        return array
+    for value in array.ravel():
+        check_length(value)
+    if not any(is_symbolic(v) for v in array.ravel()):
         values = array.ravel().tolist()
         whole = all(int(v) == v for v in values)
         return np.array([int(v) if whole else float(v) for v in values]).reshape(array.shape)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from costmodel.tracing.onnx_model.folding import slice_arguments
 from costmodel.tracing.onnx_model.quantization import fuse_quantized
 from costmodel.tracing.onnx_model.rewriting import Rewriter, near, other_operand, with_scalar
-from costmodel.tracing.onnx_model.values import Value, inline_array
+from costmodel.tracing.onnx_model.values import Value, inline_array, is_symbolic
 from costmodel.tracing.onnx_model.walking import Step
 
 Pattern = Callable[[Rewriter, Step], bool]
@@ -181,6 +182,31 @@ def _layer_norm(rewriter: Rewriter, step: Step) -> bool:
     )
 
 
+def _deviation(rewriter: Rewriter, step: Step) -> bool:
+    """Variance, or its root: mean of (x − mean)², times n / (n − 1) for the unbiased one."""
+    x, axes = step.inputs[0], _axes(step)
+    centred = rewriter.only_user(step.outputs[0], "Sub")
+    if x is None or centred is None or centred.inputs[0] is not x:
+        return False
+    square = next(iter(rewriter.users(centred.outputs[0])), None)
+    if square is None or square.name != "Mul" or square.inputs != [centred.outputs[0]] * 2:
+        return False
+    last = rewriter.only_user(square.outputs[0], "ReduceMean")
+    if last is None or _axes(last) != axes:
+        return False
+    matched = [step, centred, square, last]
+    for name in ("Mul", "Div"):
+        factor = rewriter.only_user(last.outputs[0], name)
+        if factor is not None and with_scalar(factor) is not None:
+            matched.append(factor)
+            last = factor
+    name, root = "Variance", rewriter.only_user(last.outputs[0], "Sqrt")
+    if root is not None:
+        matched.append(root)
+        name, last = "StandardDeviation", root
+    return rewriter.replace(matched, _fused(name, [x], last, axes=axes))
+
+
 def _affine(
     rewriter: Rewriter, step: Step, fits: Callable[[Value], bool]
 ) -> tuple[list[Step], list[Value]]:
@@ -236,25 +262,17 @@ def _contents(value: Value, limit: int) -> np.ndarray | None:
 
 
 def _linear(rewriter: Rewriter, step: Step) -> bool:
-    """x W + bias for a stored matrix W."""
+    """x W + bias for a matrix W that does not depend on the model's input."""
     x, weight = step.inputs[0], step.inputs[1]
-    if x is None or weight is None or weight.rank != 2 or not _stored(rewriter, weight):
+    if x is None or weight is None or weight.rank != 2 or not rewriter.is_constant(weight):
         return False
     total = rewriter.only_user(step.outputs[0], "Add")
     bias = None if total is None else other_operand(total, step.outputs[0])
-    if total is None or bias is None or not _stored(rewriter, bias):
+    if total is None or bias is None or not rewriter.is_constant(bias):
         return False
     if bias.shape != (weight.shape[1],) or total.outputs[0].shape != step.outputs[0].shape:
         return False
     return rewriter.replace([step, total], _fused("Linear", [x, weight, bias], total))
-
-
-def _stored(rewriter: Rewriter, value: Value) -> bool:
-    """Whether a tensor is a weight, or one transposed."""
-    maker = rewriter.producer(value, "Transpose")
-    return value.is_weight or (
-        maker is not None and maker.inputs[0] is not None and maker.inputs[0].is_weight
-    )
 
 
 # ----------------------------------------------------------------------- attention
@@ -352,15 +370,56 @@ def is_causal(rewriter: Rewriter, mask: Value) -> bool:
     return maker is not None and maker.name == "Trilu" and not maker.attrs.get("upper", 1)
 
 
+# ------------------------------------------------------------------------ movement
+
+
+def _roll(rewriter: Rewriter, step: Step) -> bool:
+    """concat(x[s:], x[:s]): one roll, and one for several axes rolled in turn."""
+    if len(step.inputs) != 2:
+        return False
+    first, second = (rewriter.producer(v, "Slice") for v in step.inputs)
+    if first is None or second is None or first.inputs[0] is not second.inputs[0]:
+        return False
+    x = first.inputs[0]
+    if x is None or x.shape != step.outputs[0].shape:
+        return False
+    axis = int(step.attrs["axis"]) % x.rank
+    bounds = [_one_slice(s, axis) for s in (first, second)]
+    if bounds[0] is None or bounds[1] is None or bounds[1][0] != 0:
+        return False
+    if bounds[0][0] != bounds[1][1] or bounds[0][1] != x.shape[axis]:
+        return False
+    before = rewriter.producer(x, "Roll")
+    if before is not None and rewriter.users(x) == [first, second]:
+        new = _fused("Roll", [before.inputs[0]], step, dims=[*before.attrs["dims"], axis])
+        return rewriter.replace([before, first, second, step], new)
+    return rewriter.replace([first, second, step], _fused("Roll", [x], step, dims=[axis]))
+
+
+def _one_slice(step: Step, axis: int) -> tuple[int, int] | None:
+    """(start, end) of a slice along one axis with step 1."""
+    x = step.inputs[0]
+    assert x is not None
+    known = [None if v is None else v.known for v in step.inputs]
+    starts, ends, axes, steps = slice_arguments(known, x.rank)
+    if axes != [axis] or steps != [1] or is_symbolic(x.shape[axis]):
+        return None
+    if any(is_symbolic(v) for v in (starts[0], ends[0])):
+        return None
+    start, end, _ = slice(int(starts[0]), int(ends[0])).indices(int(x.shape[axis]))
+    return start, end
+
+
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "Sigmoid": (_silu,),
     "HardSigmoid": (_hardswish,),
     "Softplus": (_mish,),
     "Erf": (_gelu,),
     "Tanh": (_tanh_gelu,),
-    "ReduceMean": (_layer_norm,),
+    "ReduceMean": (_layer_norm, _deviation),
     "InstanceNormalization": (_group_norm,),
     "MatMul": (_linear,),
     "Softmax": (_attention,),
+    "Concat": (_roll,),
 }
 """Patterns by the operator they are recognised at."""

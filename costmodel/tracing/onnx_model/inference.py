@@ -40,7 +40,8 @@ def infer_with_onnx(
         element_type = element_type_of(value.dtype)
         types[name] = onnx.helper.make_tensor_type_proto(element_type, shape)
         if value.known is not None and value.known.dtype != object:
-            array = value.known.astype(np.float32 if value.known.dtype.kind == "f" else None)
+            floating = value.known.dtype.kind == "f"
+            array = value.known.astype(np.float32) if floating else value.known
             data[name] = onnx.numpy_helper.from_array(array, name)
     try:
         schema = onnx.defs.get_schema(node.op_type, version, domain)

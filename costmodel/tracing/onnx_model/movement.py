@@ -119,6 +119,13 @@ def _qlinear_concat(builder: OpBuilder, step: Step) -> None:
     finish(builder, step, "aten::cat", [builder.id_of(v) for v in values], attrs)
 
 
+@rule("Roll")
+def _roll(builder: OpBuilder, step: Step) -> None:
+    x, y = builder.id_of(need(step, 0)), step.outputs[0]
+    strides = builder.layout_of((x,), y.shape)
+    finish(builder, step, "aten::roll", (x,), {"dims": step.attrs["dims"]}, strides)
+
+
 @rule("Tile")
 def _tile(builder: OpBuilder, step: Step) -> None:
     finish(builder, step, "aten::repeat", (builder.id_of(need(step, 0)),))
@@ -154,7 +161,7 @@ def _gather(builder: OpBuilder, step: Step) -> None:
         builder.bind(y, builder.view("aten::select", tensor, y.shape, kept, {"dim": axis}))
         return
     rows = builder.id_of(index)
-    stored = x.is_weight and x.dtype not in INTEGERS
+    stored = x.kind == "parameter" and x.dtype not in INTEGERS
     looked_up = builder.tensors[rows].batched or index.rank > 1
     if stored and x.rank == 2 and axis == 0 and looked_up:
         finish(builder, step, "aten::embedding", (tensor, rows))

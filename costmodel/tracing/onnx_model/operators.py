@@ -533,6 +533,12 @@ def _reduce(builder: OpBuilder, step: Step) -> None:
     finish(builder, step, f"aten::{_REDUCTIONS[step.name]}", (builder.id_of(x),), attrs)
 
 
+@rule("Variance", "StandardDeviation")
+def _deviation(builder: OpBuilder, step: Step) -> None:
+    target = "aten::var" if step.name == "Variance" else "aten::std"
+    finish(builder, step, target, (builder.id_of(need(step, 0)),), {"dim": step.attrs["axes"]})
+
+
 @rule("ReduceLogSum")
 def _reduce_log_sum(builder: OpBuilder, step: Step) -> None:
     y = step.outputs[0]

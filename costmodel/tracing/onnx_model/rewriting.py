@@ -17,8 +17,15 @@ class Rewriter:
         self._results = set(outputs)
         self._producer: dict[Value, Step] = {}
         self._users: dict[Value, list[Step]] = {}
+        self._data: set[Value] = set()
         for step in steps:
             self._link(step)
+            if any(v is not None and (v.kind == "input" or v in self._data) for v in step.inputs):
+                self._data.update(step.outputs)
+
+    def is_constant(self, value: Value) -> bool:
+        """Whether a tensor is the same for every input of the model."""
+        return value.kind != "input" and value not in self._data
 
     def _link(self, step: Step) -> None:
         for value in step.outputs:

@@ -25,6 +25,7 @@ def graph_of(
     input_shape: Sequence[int] | None,
     sizes: Mapping[str, int],
     name: str,
+    open_sizes: bool = True,
 ) -> Graph:
     """The graph of a parsed model; see `trace_onnx` for arguments and errors."""
     if batch is not None and batch < 1:
@@ -34,6 +35,11 @@ def graph_of(
     if inputs.batch_is_fixed and batch not in (None, 1, inputs.batch):
         raise UsageError(
             f"{path}: fixes its batch at {inputs.batch}; trace it so and estimate at batch {batch}"
+        )
+    if inputs.free and not open_sizes:
+        raise UsageError(
+            f"{path}: leaves {', '.join(inputs.free)} open; give an input shape, or the sizes by "
+            "name to trace_onnx(..., sizes={...})"
         )
     walk = Walk(model, path, inputs)
     try:

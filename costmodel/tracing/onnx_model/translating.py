@@ -40,6 +40,11 @@ def assign_roles(steps: Iterable[Step], stored: Iterable[Value]) -> None:
                 value = step.inputs[index] if index < len(step.inputs) else None
                 if value is not None and value in known:
                     _assign(value, kind)  # type: ignore[arg-type]
+    for step in steps:
+        if step.name in ("MatMul", "Gemm", "Linear"):
+            left, right = step.inputs[0], step.inputs[1]
+            if left in known and right in known and left is not None:
+                left.kind = "buffer"  # a table that a stored layer is applied to
 
 
 def _assign(value: Value, kind: TensorKind) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,25 @@ def is_symbolic(size: Any) -> bool:
     return bool(getattr(size, "free_symbols", None))
 
 
+MAX_TERMS = 200
+"""Longest size expression, in nodes of its tree; a file could grow one without bound."""
+
+
+def check_length(size: Any) -> None:
+    """Refuse an expression that has grown beyond what a model's sizes need.
+
+    Raises:
+        NodeError: if it is longer than `MAX_TERMS`.
+    """
+    if not is_symbolic(size):
+        return
+    import sympy
+
+    terms = sum(1 for _ in islice(sympy.preorder_traversal(size), MAX_TERMS + 1))
+    if terms > MAX_TERMS:
+        raise NodeError(f"a size that is an expression of more than {MAX_TERMS} terms")
+
+
 def as_dim(size: Any) -> Dim:
     """A size as int, or as expression if it has free symbols.
 
@@ -127,6 +147,7 @@ def as_dim(size: Any) -> Dim:
         NodeError: if it is no size: negative, fractional, not finite, or beyond 2^53.
     """
     if is_symbolic(size):
+        check_length(size)
         return size
     try:
         number = int(size)

@@ -141,9 +141,12 @@ class Walk:
             raise TraceError(f"{self.path}: graphs and functions nest deeper than {MAX_DEPTH}")
         names = context.scope.names
         for tensor in graph.initializer:
-            if tensor.name in names and tensor.name not in self._inputs.values:
+            if tensor.name in names:
                 raise TraceError(f"{self.path}: two tensors are named {tensor.name!r}")
-            names[tensor.name] = self._initializer(tensor)
+            try:
+                names[tensor.name] = self._initializer(tensor)
+            except NodeError as error:
+                raise TraceError(f"{self.path}: tensor {tensor.name!r}: {error}") from None
         for sparse in graph.sparse_initializer:
             shape = as_shape(sparse.dims)
             dtype = dtype_of(sparse.values.data_type)
@@ -344,8 +347,9 @@ class Walk:
         whole = dtype in INTEGERS
         kind: Any = "buffer" if whole else "parameter"
         value = Value(as_shape(tensor.dims), dtype, kind, tensor.name, content=tensor)
-        if value.numel == 1 and not whole:
-            value.kind = "constant"  # a factor an exporter lifted out, unless its role says more
+        if value.numel == 1 and not whole and "." not in tensor.name.partition("::")[0]:
+            # A factor an exporter lifted out; a module's own number has a qualified name.
+            value.kind = "constant"
         array = inline_array(tensor, MAX_KNOWN if whole else MAX_KNOWN_FLOATS)
         if array is not None:
             value.known = followed(array, dtype)
