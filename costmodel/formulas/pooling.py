@@ -79,9 +79,9 @@ def mean_pooling_backward(e_x: S, e_y: S, k: S, b_x: S, b_y: S) -> Cost:
     )
 
 
-def adaptive_elements(size: int, size_out: int) -> Any:
+def adaptive_elements(size: Any, size_out: Any) -> Any:
     """Elements in all windows along one axis; overlaps count in each."""
-    if is_symbolic(size, size_out):
+    if is_symbolic(size_out):  # each window as large as the largest
         return size_out * ceiling(size, size_out)
     return sum(-(-(i + 1) * size // size_out) - i * size // size_out for i in range(size_out))
 
