@@ -43,6 +43,12 @@ def canonical_dtype(name: str) -> str:
     return dtype
 
 
+def is_known_dtype(name: str) -> bool:
+    """Whether `canonical_dtype` knows the name."""
+    plain = name.lower().removeprefix("torch.")
+    return _SYNONYMS.get(plain, plain) in DTYPES
+
+
 def is_integer(dtype: str) -> bool:
     """Return whether a canonical dtype counts integer operations (OP) rather than FLOP."""
     return dtype.startswith("int")

@@ -9,6 +9,7 @@ import numpy as np
 
 from costmodel.errors import UsageError
 from costmodel.hardware import DeviceProfile
+from costmodel.hardware.dtypes import is_known_dtype
 
 Array = np.ndarray
 
@@ -73,9 +74,11 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     vector = np.empty_like(matrix)
     bandwidth, launch = np.empty(len(targets)), np.empty(len(targets))
     notes: list[tuple[str, ...]] = []
+    # Wide integers (indices) and complex numbers run on the vector lanes: no profile lists them.
+    rated = [dtype if is_known_dtype(dtype) else "float32" for dtype in dtypes]
     for i, target in enumerate(targets):
         profile, assumed = target.profile, []
-        for j, dtype in enumerate(dtypes):
+        for j, dtype in enumerate(rated):
             best, missing = _matrix_peak(profile, dtype)
             if missing:
                 assumed.append(f"{target.label} has no {dtype} peak: computed in float32")
