@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from math import lcm
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import emit, save
-from costmodel.errors import UsageError
+from costmodel.cli.options import Format
+from costmodel.cli.output import chosen_format, emit, is_page, save
 
 
 def compare_ops(
@@ -45,18 +44,16 @@ def compare_ops(
     """Compare operators over channels: where are fewer FLOPs not faster?"""
     from costmodel.reports.channels import dense_channels, parse_channels
 
-    sizes = options.whole_numbers("batch", batch) or [1]
+    sizes, policies = options.batch_sizes(batch) or [1], options.precisions(precision)
     counts = parse_channels(channels)
     edge, taps = options.whole_number("size", size), options.whole_number("kernel", kernel)
     targets = options.load_targets(device, threads)
-    as_page = output is not None and Path(output).suffix.lower() in (".html", ".htm")
-    if as_page and format is not None:
-        raise UsageError(f"--format {format} and -o {output}: an .html file is a page; drop one")
+    as_page = is_page(format, output)
+    form = Format.TABLE if as_page else chosen_format(format, output)
 
     from costmodel.reports.operator_comparison import compare_operators, parse_operator
 
     wanted = list(dict.fromkeys(parse_operator(text) for text in operators))
-    precisions = options.listed(precision) or ["fp32"]
     if as_page:
         from costmodel.reports.operator_figure import operator_page
 
@@ -69,7 +66,7 @@ def compare_ops(
                 taps,
                 targets,
                 sizes,
-                precisions,
+                policies,
                 without=options.listed(without),
             )
         save(str(output), operator_page(found))
@@ -77,6 +74,6 @@ def compare_ops(
     from costmodel.reports.operator_report import operator_report
 
     found = compare_operators(
-        wanted, counts, edge, taps, targets, sizes, precisions, without=options.listed(without)
+        wanted, counts, edge, taps, targets, sizes, policies, without=options.listed(without)
     )
-    emit(operator_report(found), format, output)
+    emit(operator_report(found), form, output)

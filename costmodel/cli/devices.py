@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import emit, save
+from costmodel.cli.output import chosen_format, emit, save
 from costmodel.errors import UsageError
 
 INVALID = 2
@@ -30,6 +30,7 @@ def list_(
     output: options.Output = None,
 ) -> None:
     """List all devices with their peaks, bandwidth and ridge point."""
+    form = chosen_format(format, output)
     from costmodel.hardware import list_devices
     from costmodel.reports.devices import catalogue_report
 
@@ -37,7 +38,7 @@ def list_(
     kinds = sorted({profile.kind for profile in found})
     if kind is not None and kind not in kinds:
         raise UsageError(f"--kind {kind!r}: expected {', '.join(kinds)}")
-    emit(catalogue_report([p for p in found if kind in (None, p.kind)]), format, output)
+    emit(catalogue_report([p for p in found if kind in (None, p.kind)]), form, output)
 
 
 @app.command("show")
@@ -47,10 +48,11 @@ def show(
     output: options.Output = None,
 ) -> None:
     """Show one device: every number and where it comes from."""
+    form = chosen_format(format, output)
     from costmodel.hardware import load_device
     from costmodel.reports.devices import device_report
 
-    emit(device_report(load_device(device)), format, output)
+    emit(device_report(load_device(device)), form, output)
 
 
 @app.command("compare")
@@ -58,9 +60,10 @@ def compare(
     devices: Names, format: options.FormatOption = None, output: options.Output = None
 ) -> None:
     """Show devices side by side, relative to the first."""
+    form = chosen_format(format, output)
     from costmodel.reports.devices import comparison_report
 
-    emit(comparison_report([t.profile for t in options.load_targets(devices)]), format, output)
+    emit(comparison_report([t.profile for t in options.load_targets(devices)]), form, output)
 
 
 @app.command("new")
@@ -90,6 +93,7 @@ def validate(
     output: options.Output = None,
 ) -> None:
     """Check profiles; each problem is one line on stderr: file:line:column path: expected ..."""
+    form = chosen_format(format, output)
     from costmodel.hardware import validate_file
     from costmodel.hardware.catalogue import device_files
     from costmodel.reports.devices import validation_report
@@ -101,7 +105,7 @@ def validate(
     for found in problems.values():
         for problem in found:
             typer.echo(problem, err=True)
-    emit(validation_report(problems), format, output)
+    emit(validation_report(problems), form, output)
     if any(problems.values()):
         raise typer.Exit(INVALID)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import emit
+from costmodel.cli.output import chosen_format, emit
 from costmodel.errors import UsageError
 
 
@@ -32,6 +32,7 @@ def explain(
     output: options.Output = None,
 ) -> None:
     """Show a formula in symbols, LaTeX and numbers; without a name, list all formulas."""
+    form = chosen_format(format, output)
     size = options.whole_number("batch", batch)
     given = _assignments(values)
 
@@ -43,7 +44,7 @@ def explain(
         (graph,) = options.load_models([what], input_shape, size)
         from costmodel.reports.explanation import explain_operator
 
-        emit(explain_operator(graph, op), format, output)
+        emit(explain_operator(graph, op), form, output)
         return
     if what is not None and ":" in what:
         raise UsageError(f"{what} is a model: add --op NAME, or name a formula such as conv2d")
@@ -51,7 +52,7 @@ def explain(
     from costmodel.reports.explanation import explain_formula, formulas_report
 
     report = formulas_report() if what is None else explain_formula(get_formula(what), given)
-    emit(report, format, output)
+    emit(report, form, output)
 
 
 def _assignments(values: list[str] | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ import typer
 from costmodel.errors import UsageError
 
 if TYPE_CHECKING:
+    from costmodel.estimate import Estimate
     from costmodel.graph import Graph
     from costmodel.roofline.ceilings import Target
 
@@ -161,3 +162,59 @@ def load_targets(names: Sequence[str] | None, threads: int | None = None) -> lis
             for target in targets
         ]
     return list({target.label: target for target in targets}.values())
+
+
+def batch_sizes(values: Sequence[str] | None) -> list[int] | None:
+    """Batch sizes of the command line; None for the one a model is traced at."""
+    return whole_numbers("batch", values) or None
+
+
+def precisions(values: Sequence[str] | None) -> list[str]:
+    """Precisions of the command line, float32 by default.
+
+    Raises:
+        UnknownNameError: listing the known ones.
+    """
+    from costmodel.roofline.precision import get_precision
+
+    return [get_precision(name).name for name in listed(values) or ["fp32"]]
+
+
+def predictions(
+    graphs: Iterable[Graph],
+    targets: Sequence[Target],
+    sizes: Sequence[int] | None,
+    policies: Sequence[str],
+    *,
+    strict: bool,
+    without: Sequence[str] | None,
+    skip_unable: bool,
+) -> list[Estimate]:
+    """Estimates of all models on all devices at all batches and precisions.
+
+    Args:
+        graphs: traced models.
+        targets: devices.
+        sizes: batch sizes, None as traced.
+        policies: names of precisions.
+        strict: whether an operator without a formula is an error.
+        without: of the command line, laws to switch off.
+        skip_unable: whether a device that cannot compute in a precision is left out, with a line
+            on stderr, rather than an error.
+    """
+    from costmodel.estimate import sweep
+
+    laws = listed(without)
+    groups = [[target] for target in targets] if skip_unable else [targets]
+    found: list[Estimate] = []
+    for graph in graphs:
+        for group in groups:
+            try:
+                found += sweep(graph, group, sizes, policies, strict=strict, without=laws)
+            except UsageError as error:
+                if not skip_unable:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
+    if not found:
+        raise UsageError("none of the devices can compute this")
+    return found

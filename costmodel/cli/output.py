@@ -20,31 +20,48 @@ _BY_SUFFIX = {
 }
 
 
-def emit(report: Report, form: Format | None, output: str | None) -> None:
-    """Write a report to `output`, or to stdout."""
-    chosen = form or format_of(output)
-    if output is not None:
-        save(output, report.render(chosen.value))
-    elif chosen is Format.TABLE:
-        report.print()
-    else:
-        sys.stdout.write(report.render(chosen.value))
+_PAGES = (".html", ".htm")
 
 
-def format_of(output: str | None) -> Format:
-    """The format that a file's name asks for; a table where there is no file.
+def is_page(form: Format | None, output: str | None) -> bool:
+    """Whether the output is an HTML page.
 
     Raises:
-        UsageError: for a suffix that stands for none.
+        UsageError: if a format is asked for as well.
     """
-    if output is None:
-        return Format.TABLE
+    if output is None or Path(output).suffix.lower() not in _PAGES:
+        return False
+    if form is not None:
+        raise UsageError(f"--format {form} and -o {output}: an HTML file is a page; drop one")
+    return True
+
+
+def chosen_format(form: Format | None, output: str | None) -> Format:
+    """The format asked for, or the one that the file's name asks for; else a table.
+
+    Commands call it first: a wrong name should not be found out after a minute of work.
+
+    Raises:
+        UsageError: for a file's name that stands for none.
+    """
+    if form is not None or output is None:
+        return form or Format.TABLE
     suffix = Path(output).suffix.lower()
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
     raise UsageError(
         f"{output}: the name does not say the format; add --format table, json, csv or md"
     )
+
+
+def emit(report: Report, form: Format, output: str | None) -> None:
+    """Write a report to `output`, or to stdout."""
+    if output is not None:
+        save(output, report.render(form.value))
+    elif form is Format.TABLE:
+        report.print()
+    else:
+        sys.stdout.write(report.render(form.value))
 
 
 def save(output: str, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import emit
+from costmodel.cli.output import chosen_format, emit
 from costmodel.errors import UsageError
 
 MISSED = 1
@@ -41,25 +41,21 @@ def predict(
     output: options.Output = None,
 ) -> None:
     """Predict latency, throughput, what limits it, and peak memory."""
-    sizes = options.whole_numbers("batch", batch) or None
+    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
+    form = chosen_format(format, output)
     latency_budget = _budget(max_latency, "s", "--max-latency")
     memory_budget = _budget(max_memory, "B", "--max-memory")
     devices = device if baseline is None else [baseline, *(device or [])]
     targets = options.load_targets(devices, threads)
     graphs = options.load_models(models, input_shape)
 
-    from costmodel.estimate import sweep
     from costmodel.reports.prediction import prediction_report
 
-    precisions = options.listed(precision) or ["fp32"]
-    estimates = [
-        estimate
-        for graph in graphs
-        for estimate in sweep(
-            graph, targets, sizes, precisions, strict=strict, without=options.listed(without)
-        )
-    ]
-    emit(prediction_report(estimates, targets[0].label if baseline else None, top), format, output)
+    estimates = options.predictions(
+        graphs, targets, sizes, policies,
+        strict=strict, without=without, skip_unable="all" in (device or ()),
+    )  # fmt: skip
+    emit(prediction_report(estimates, targets[0].label if baseline else None, top), form, output)
     missed = [
         f"{e.graph.name} on {e.device}, batch {e.batch}: {what}"
         for e in estimates

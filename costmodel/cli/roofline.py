@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from costmodel.cli import options
-from costmodel.cli.output import emit, save
-from costmodel.errors import UsageError
+from costmodel.cli.options import Format
+from costmodel.cli.output import chosen_format, emit, is_page, save
 
 
 def roofline(
@@ -23,23 +22,16 @@ def roofline(
     output: options.Output = None,
 ) -> None:
     """Chart what limits each operator: in the terminal, or as a page with -o FILE.html."""
-    sizes = options.whole_numbers("batch", batch) or None
+    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
     targets = options.load_targets(device, threads)
-    as_page = output is not None and Path(output).suffix.lower() in (".html", ".htm")
-    if as_page and format is not None:
-        raise UsageError(f"--format {format} and -o {output}: an .html file is a page; drop one")
+    as_page = is_page(format, output)
+    form = Format.TABLE if as_page else chosen_format(format, output)
     graphs = options.load_models(models, input_shape)
 
-    from costmodel.estimate import sweep
-
-    precisions = options.listed(precision) or ["fp32"]
-    estimates = [
-        estimate
-        for graph in graphs
-        for estimate in sweep(
-            graph, targets, sizes, precisions, strict=strict, without=options.listed(without)
-        )
-    ]
+    estimates = options.predictions(
+        graphs, targets, sizes, policies,
+        strict=strict, without=without, skip_unable="all" in (device or ()),
+    )  # fmt: skip
     if as_page:
         from costmodel.reports.roofline_figure import roofline_page
 
@@ -47,11 +39,11 @@ def roofline(
         return
     from costmodel.reports.roofline_terminal import roofline_chart, roofline_report
 
-    if format is None and output is None:
+    if form is Format.TABLE and output is None:
         from costmodel.reports.report import console_for
 
         console = console_for()
         colour = console.is_terminal and not console.no_color
         for estimate in estimates:
             sys.stdout.write(roofline_chart(estimate, colour))
-    emit(roofline_report(estimates), format, output)
+    emit(roofline_report(estimates), form, output)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import emit
+from costmodel.cli.output import chosen_format, emit
 
 
 def summary(
@@ -22,6 +22,7 @@ def summary(
     output: options.Output = None,
 ) -> None:
     """Show the module tree: shapes, parameters, MACs, bytes, intensity; memory by dtype."""
+    form = chosen_format(format, output)
     size = options.whole_number("batch", batch)
     (graph,) = options.load_models([model], input_shape, size)
 
@@ -30,4 +31,4 @@ def summary(
 
     if strict:
         columns_of(graph).require_coverage()
-    emit(summary_report(graph, depth), format, output)
+    emit(summary_report(graph, depth), form, output)

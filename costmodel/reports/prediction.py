@@ -108,7 +108,7 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
             e.batch,
             e.precision.name,
             e.latency,
-            reference[_case(e)] / e.latency if compared else None,
+            reference[_case(e)] / e.latency if _case(e) in reference else None,
             e.throughput,
             e.bound,
             e.time_by_bound[e.bound] / e.latency,
