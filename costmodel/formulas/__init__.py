@@ -18,6 +18,7 @@ from costmodel.formulas import fourier as fourier
 from costmodel.formulas import gather as gather
 from costmodel.formulas import loss as loss
 from costmodel.formulas import matmul as matmul
+from costmodel.formulas import mixture as mixture
 from costmodel.formulas import movement as movement
 from costmodel.formulas import normalization as normalization
 from costmodel.formulas import optimizer as optimizer

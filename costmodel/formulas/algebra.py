@@ -103,7 +103,7 @@ def crossovers(
     time = max(FLOPs / peak, bytes / bandwidth)    (Williams, Waterman and Patterson, 2009)
 
     Each of the four pairs of bounds gives an equation; a root counts if those bounds hold there
-    and the sign of the difference changes. Sizes below 1 are no sizes.
+    and the sign of the difference changes. There are no sizes below 1, so a tie at 1 is none.
     """
     import sympy
 
@@ -173,7 +173,7 @@ def _roots(sides: list[_Side], size: Any) -> list[float]:
                 roots = _bracketed(sympy.lambdify(size, left - right, "math"))
             for root in roots:
                 value = sympy.re(root)
-                if abs(sympy.im(root)) < 1e-9 * abs(value) and value >= 1:
+                if abs(sympy.im(root)) < 1e-9 * abs(value) and value > 1 + 1e-9:
                     candidates.add(float(value))
     distinct: list[float] = []
     for value in sorted(candidates):
@@ -188,6 +188,8 @@ def _bracketed(function: Any) -> list[float]:
     roots = []
     for low, high in pairwise(steps):
         sign = function(low)
+        if sign == 0:
+            roots.append(low)
         if sign * function(high) >= 0:
             continue
         for _ in range(80):

@@ -254,7 +254,8 @@ def explain_operator(graph: Graph, name: str) -> Explanation:
 
     Args:
         graph: a traced model.
-        name: one of `graph.op_names`, or the path of a module.
+        name: one of `graph.op_names`, or the path of a module; where a module has the name of
+            its only own operator, "path.*" means all of the module.
 
     Raises:
         UnknownNameError: if the graph has neither, with the nearest names.
@@ -262,15 +263,16 @@ def explain_operator(graph: Graph, name: str) -> Explanation:
     names = graph.op_names
     if name in names:
         return _explain_op(graph, graph.ops[names.index(name)], name)
+    path = name.removesuffix(".*")
     inside = [
         (op, own)
         for op, own in zip(graph.ops, names, strict=True)
-        if not op.is_view and (op.module == name or op.module.startswith(f"{name}."))
+        if not op.is_view and (op.module == path or op.module.startswith(f"{path}."))
     ]
     if not inside:
         known = {*names, *graph.modules}
         raise UnknownNameError(f"operator or module of {graph.name}", name, known)
-    return _explain_module(graph, name, inside)
+    return _explain_module(graph, path, inside)
 
 
 def _explain_op(graph: Graph, op: Op, name: str) -> Explanation:
@@ -409,10 +411,10 @@ def _resolved(formula: Formula, given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(
                 f"{formula.name}: no symbol {name!r}; it has {', '.join(formula.symbols)}"
             )
-        targets = [s for s in SHORTHANDS.get(name, ()) if s in formula.symbols]
-        for target in (name,) if name in formula.symbols or not targets else targets:
-            if target == name or target not in given:
-                values[target] = expression(value)
+        relatives = () if name in formula.symbols else SHORTHANDS.get(name, ())
+        targets = [s for s in relatives if s in formula.symbols and s not in given]
+        for target in targets or [name]:
+            values[target] = expression(value)
     used = set(formula.symbols)
     for _ in values:
         used |= {str(s) for name in used & values.keys() for s in values[name].free_symbols}

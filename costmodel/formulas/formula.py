@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from costmodel.errors import UsageError
 from costmodel.formulas.cost import Cost
+from costmodel.formulas.sizes import is_symbolic
 from costmodel.formulas.symbols import symbol
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ class Formula:
             UsageError: if a symbol is missing or unknown.
         """
         self._check(values)
-        if any(hasattr(value, "free_symbols") for value in values.values()):
-            import sympy
-
-            return self.function(**{name: sympy.sympify(v) for name, v in values.items()})
+        if is_symbolic(*values.values()):
+            return self.function(**_symbolic(values))
         return Cost(*self.evaluate(*(values[name] for name in self.symbols)))
 
     @cached_property
@@ -152,7 +151,22 @@ class Formula:
         if self.parts_function is None:
             return {self.name: self(**values)}
         self._check(values)
-        return self.parts_function(**values)
+        if is_symbolic(*values.values()):
+            return self.parts_function(**_symbolic(values))
+        names, evaluate = self._parts
+        columns = evaluate(*(values[name] for name in self.symbols))
+        width = len(COST_FIELDS)
+        return {
+            name: Cost(*columns[i * width : (i + 1) * width]) for i, name in enumerate(names)
+        }
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[str, ...], Callable[..., list[Any]]]:
+        """Names of the parts, and the fields of their costs one after the other."""
+        assert self.parts_function is not None
+        parts = self.parts_function(**{name: symbol(name) for name in self.symbols})
+        fields = [getattr(cost, name) for cost in parts.values() for name in COST_FIELDS]
+        return tuple(parts), self._compile(fields)
 
     # ------------------------------------------------------------- comparison
 
@@ -220,3 +234,9 @@ class Formula:
             )
         )
         return r"$$\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}$$"
+
+
+def _symbolic(values: Mapping[str, Any]) -> dict[str, Any]:
+    import sympy
+
+    return {name: sympy.sympify(value) for name, value in values.items()}

@@ -58,13 +58,16 @@ REDUCTION_FLOPS: dict[str, int] = {
     **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "max", "min", "argmax", "argmin"), 1),
     **dict.fromkeys(("any", "all", "cumsum", "cumprod", "count_nonzero", "nansum"), 1),
     **dict.fromkeys(("cummax", "cummin", "aminmax", "median", "mode"), 1),
-    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), flops(add=2, mul=1)),
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), flops(add=3, mul=1)),
     **dict.fromkeys(("norm", "linalg_vector_norm"), flops(mul=1, add=1)),
     "logsumexp": flops(compare=1, add=2, exp=1),
     "logcumsumexp": flops(compare=1, add=2, exp=2),
     "_cdist_forward": flops(add=2, mul=1),
 }
-"""FLOPs per input element, by ATen name."""
+"""FLOPs per input element, by ATen name; what is done once per output (a root) is left out.
+
+Variance: add to the mean, then subtract it, square and add.
+"""
 
 _TWO_OPERANDS = frozenset({"max", "min"})
 """Names that are also pointwise: max(x, y) compares element by element."""
