@@ -51,7 +51,7 @@ class Dot(NamedTuple):
     flops: float
     bytes: float
     time: float
-    """Seconds for one of them."""
+    """Seconds for one of them; their mean, which differs in the third digit at most."""
     share: float
     """Share of the latency that all of them take together."""
     bound: str
@@ -117,12 +117,16 @@ def roofline_view(estimate: Estimate) -> RooflineView:
     limits = ceilings((target,), compute_dtypes(workload, precision))
     cost = estimate.row_cost
     roofs: dict[tuple[bool, str], Roof] = {}
-    members: dict[int, list[int]] = {}
+    members: dict[object, list[int]] = {}
     for index, row in enumerate(workload.row_of_op):
-        if row >= 0:
-            members.setdefault(int(row), []).append(index)
+        if (
+            row >= 0
+        ):  # rows of one cost that take equally long are one dot, whatever sets them apart
+            alike = (workload.base[row], f"{estimate.row_times[row]:.3g}", estimate.row_bounds[row])
+            members.setdefault(alike, []).append(index)
     dots = []
-    for row, indices in members.items():
+    for indices in members.values():
+        row = int(workload.row_of_op[indices[0]])
         entry = workload.columns.table[workload.base[row]]
         matrix = entry.kind in MATRIX_KINDS
         stored = precision.matrix if matrix else precision.storage
@@ -133,7 +137,8 @@ def roofline_view(estimate: Estimate) -> RooflineView:
             peaks = limits.matrix_peak if matrix else limits.vector_peak
             roofs[key] = Roof(_roof_label(target, dtype, matrix), float(peaks[0, column]))
         first = estimate.graph.ops[indices[0]]
-        time = float(estimate.row_times[row])
+        times = [float(estimate.row_times[workload.row_of_op[i]]) for i in indices]
+        time = sum(times) / len(times)
         dots.append(
             Dot(
                 names=tuple(estimate.graph.op_names[i] for i in indices),
@@ -145,7 +150,7 @@ def roofline_view(estimate: Estimate) -> RooflineView:
                 flops=float(cost.flops[row]),
                 bytes=float(cost.bytes[row]),
                 time=time,
-                share=time * len(indices) / estimate.latency,
+                share=sum(times) / estimate.latency,
                 bound=BOUNDS[int(estimate.row_bounds[row])],
                 roof=roofs[key],
             )
