@@ -220,9 +220,7 @@ def test_gradients_take_as_much_as_the_forward_pass_each(s, wanted, transposed):
     assert cost.macs == (grad_x + grad_w) * forward.macs
     assert cost.parameters == 0
     weights = prod(weight.shape)
-    assert cost.bytes_written == 5 * (
-        grad_x * x.numel + grad_w * weights + grad_b * s.c_out
-    )
+    assert cost.bytes_written == 5 * (grad_x * x.numel + grad_w * weights + grad_b * s.c_out)
     assert cost.other_flops == grad_b * y.numel
     assert cost.weight_bytes == 3 * grad_x * weights
     parts = get_formula(row.binding.formula).parts(**row.binding.values, **BYTES)
@@ -348,9 +346,7 @@ def test_separable_is_depthwise_then_pointwise():
 
 
 def test_one_dimension_is_a_plane_of_height_one():
-    line = get_formula("conv1d")(
-        n=2, c_in=4, c_out=6, w_in=9, w_out=4, k_w=3, g=2, bias=1, **BYTES
-    )
+    line = get_formula("conv1d")(n=2, c_in=4, c_out=6, w_in=9, w_out=4, k_w=3, g=2, bias=1, **BYTES)
     plane = get_formula("conv2d")(
         n=2, c_in=4, c_out=6, h_in=1, w_in=9, h_out=1, w_out=4, k_h=1, k_w=3, g=2, bias=1, **BYTES
     )

@@ -277,7 +277,7 @@ def test_ratio_of_nothing():
 
 
 def test_widths_may_differ_in_a_ratio():
-    values = dict(c=1, h=1, w=1, n=1, k=1)
+    values = {"c": 1, "h": 1, "w": 1, "n": 1, "k": 1}
     ratio = get_formula("dwconv").ratio_to("conv", b_w=100, b_x=1, **values)
     assert ratio.bytes == 1
     wide = get_formula("conv").ratio_to(get_formula("dwconv"), b_w=100, b_x=1, **{**values, "c": 2})
@@ -327,7 +327,7 @@ def test_crossover_where_both_compute():
 
 def test_a_crossover_is_where_times_are_equal():
     peak, bandwidth = 15.7e12, 900e9
-    shared = dict(n=1, h=56, w=56, k=3)
+    shared = {"n": 1, "h": 56, "w": 56, "k": 3}
     ties = get_formula("pconv").crossover(
         "dwconv", symbol="c", c_p="c/4", b_x=4, peak=peak, bandwidth=bandwidth, **shared
     )
@@ -374,7 +374,16 @@ def test_crossover_of_costs_that_are_no_polynomials():
     ],
 )
 def test_crossovers_that_make_no_sense(change, said):
-    values = dict(symbol="c", n=1, h=4, w=4, k=3, b_x=4, peak=1e12, bandwidth=1e12, **{})
+    values = {
+        "symbol": "c",
+        "n": 1,
+        "h": 4,
+        "w": 4,
+        "k": 3,
+        "b_x": 4,
+        "peak": 1e12,
+        "bandwidth": 1e12,
+    }
     values = {k: v for k, v in {**values, **change}.items() if v is not None}
     with pytest.raises(UsageError, match=said):
         get_formula("conv").crossover("dwconv", **values)
@@ -402,7 +411,7 @@ def test_crossover_on_a_device():
     from costmodel.hardware import load_device
 
     device = load_device("v100-sxm2")
-    values = dict(c_p="c/4", n=1, h=56, w=56, k=3)
+    values = {"c_p": "c/4", "n": 1, "h": 56, "w": 56, "k": 3}
     (tie,) = crossover("pconv", "dwconv", "v100-sxm2", "c", **values)
     peak, bandwidth = device.peak("float32"), device.bandwidth("dram")
     (expected,) = get_formula("pconv").crossover(
@@ -411,7 +420,5 @@ def test_crossover_on_a_device():
     assert tie == expected
     halved = crossover("pconv", "dwconv", device, "c", "fp16", **values)
     assert halved[0].size > tie.size  # tensor cores move the ridge further than the bytes shrink
-    vector = crossover(
-        "sort", "reduction", device, "c", m=1, e_x="c", e_y=1, f=10
-    )
+    vector = crossover("sort", "reduction", device, "c", m=1, e_x="c", e_y=1, f=10)
     assert isinstance(vector, tuple)

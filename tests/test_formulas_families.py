@@ -118,7 +118,7 @@ SCORE = 1 + PRIMITIVE_FLOPS["compare"] + 2 + PRIMITIVE_FLOPS["exp"] + PRIMITIVE_
 
 @few
 @given(tiny, tiny, tiny, small, st.integers(1, 6), tiny, tiny, st.booleans(), st.integers(0, 9))
-def test_attention(b, share, heads_kv, l, s, d, d_v, causal, e_mask):  # noqa: E741
+def test_attention(b, share, heads_kv, l, s, d, d_v, causal, e_mask):
     heads = share * heads_kv
     macs = pairs = 0
     keys = set()
@@ -153,7 +153,7 @@ def test_attention(b, share, heads_kv, l, s, d, d_v, causal, e_mask):  # noqa: E
 
 @few
 @given(tiny, tiny, small, tiny)
-def test_causal_attention_sees_half(b, heads, l, d):  # noqa: E741
+def test_causal_attention_sees_half(b, heads, l, d):
     pairs = sum(1 for q in range(l) for k in range(l) if k <= q)
     cost = cost_of("causal_attention", b=b, heads=heads, l=l, d=d)
     assert cost.macs == b * heads * pairs * 2 * d
@@ -161,7 +161,7 @@ def test_causal_attention_sees_half(b, heads, l, d):  # noqa: E741
     assert cost.bytes_written == 5 * b * heads * l * d
 
 
-FULL = dict(heads=6, l=8, d=3)
+FULL = {"heads": 6, "l": 8, "d": 3}
 
 
 def test_one_window_is_full_attention():
@@ -189,7 +189,7 @@ def test_as_many_key_heads_as_heads_is_full_attention():
 
 @few
 @given(tiny, tiny, small, small, tiny, tiny)
-def test_materialised_attention_writes_its_scores(b, heads, l, s, d, d_v):  # noqa: E741
+def test_materialised_attention_writes_its_scores(b, heads, l, s, d, d_v):
     macs = pairs = 0
     for _ in product(range(b), range(heads), range(l), range(s)):
         macs += d + d_v
@@ -217,7 +217,7 @@ def test_self_attention_is_the_papers_sum():
 
 @few
 @given(tiny, tiny, small, small, tiny, tiny, st.integers(0, 3))
-def test_linear_attention(b, heads, l, s, d, d_v, f):  # noqa: E741
+def test_linear_attention(b, heads, l, s, d, d_v, f):
     macs = other = 0
     for _ in range(b * heads):
         other += f * (l + s) * d
@@ -236,7 +236,7 @@ def test_linear_attention(b, heads, l, s, d, d_v, f):  # noqa: E741
     assert cost.bytes_written == 5 * b * heads * l * d_v
 
 
-def flash_loop(l, d, on_chip, b_x):  # noqa: E741
+def flash_loop(l, d, on_chip, b_x):
     """Algorithm 1 of FlashAttention: (elements of width b_x read, of b_y read, written each)."""
     memory = on_chip / b_x
     b_c = math.ceil(memory / (4 * d))
@@ -257,7 +257,7 @@ def flash_loop(l, d, on_chip, b_x):  # noqa: E741
 
 @few
 @given(st.integers(1, 2), tiny, st.integers(1, 40), st.integers(1, 6), st.integers(8, 400))
-def test_flash_attention(b, heads, l, d, on_chip):  # noqa: E741
+def test_flash_attention(b, heads, l, d, on_chip):
     read, out_read, written, out_written = flash_loop(l, d, on_chip, 2)
     cost = cost_of("flash_attention", b=b, heads=heads, l=l, d=d, on_chip=on_chip)
     assert cost.bytes_read == b * heads * (2 * read + 5 * out_read)
@@ -277,7 +277,7 @@ def test_flash_attention(b, heads, l, d, on_chip):  # noqa: E741
 
 def test_flash_attention_traffic_falls_with_on_chip_memory():
     # Theorem 2: Θ(l² d² / M): half the memory, about twice the traffic, once M is small.
-    values = dict(b=1, heads=1, l=2**16, d=64)
+    values = {"b": 1, "heads": 1, "l": 2**16, "d": 64}
     traffic = [cost_of("flash_attention", on_chip=2**e, **values).bytes for e in (15, 16, 17)]
     assert traffic[0] / traffic[1] == pytest.approx(2, rel=0.02)
     assert traffic[1] / traffic[2] == pytest.approx(2, rel=0.02)
@@ -469,7 +469,7 @@ def test_quantisation():
 @few
 @given(n=tiny, l=tiny, c_in=tiny, c_mid=tiny, layers=tiny, directions=st.integers(1, 2),
        bias=st.integers(0, 1))  # fmt: skip
-def test_recurrent(name, gates, states, work, n, l, c_in, c_mid, layers, directions, bias):  # noqa: E741
+def test_recurrent(name, gates, states, work, n, l, c_in, c_mid, layers, directions, bias):
     macs = other = parameters = read = written = 0
     for layer in range(layers):
         width = c_in if layer == 0 else directions * c_mid
@@ -492,7 +492,7 @@ def test_recurrent(name, gates, states, work, n, l, c_in, c_mid, layers, directi
 
 @few
 @given(tiny, tiny, tiny, tiny)
-def test_selective_scan(n, l, c, states):  # noqa: E741
+def test_selective_scan(n, l, c, states):
     macs = other = 0
     read, constants = set(), set()
     for image, step, channel in product(range(n), range(l), range(c)):

@@ -160,13 +160,19 @@ GRADIENTS = {
     "gelu_backward": gelu_backward,
 }
 
-ONE = "add sub rsub mul neg abs sign square eq ne lt le gt ge maximum minimum fmod floor ceil round \
-trunc frac isnan isinf isfinite bitwise_and bitwise_or bitwise_not bitwise_xor logical_and \
-logical_or logical_not logical_xor __and__ __or__ __xor__ __lshift__ __rshift__ \
-bitwise_left_shift bitwise_right_shift clamp_min clamp_max masked_fill where nan_to_num fmax fmin \
-sgn signbit heaviside".split()
-TRANSCENDENTAL = "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh \
-asinh acosh atanh lgamma digamma erf erfc erfinv special_erf special_erfinv".split()
+ONE = [
+    "add", "sub", "rsub", "mul", "neg", "abs", "sign", "square", "eq", "ne", "lt", "le", "gt", "ge",
+    "maximum", "minimum", "fmod", "floor", "ceil", "round", "trunc", "frac", "isnan", "isinf",
+    "isfinite", "bitwise_and", "bitwise_or", "bitwise_not", "bitwise_xor", "logical_and",
+    "logical_or", "logical_not", "logical_xor", "__and__", "__or__", "__xor__", "__lshift__",
+    "__rshift__", "bitwise_left_shift", "bitwise_right_shift", "clamp_min", "clamp_max",
+    "masked_fill", "where", "nan_to_num", "fmax", "fmin", "sgn", "signbit", "heaviside",
+]  # fmt: skip
+TRANSCENDENTAL = [
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
+    "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "lgamma", "digamma", "erf", "erfc",
+    "erfinv", "special_erf", "special_erfinv",
+]  # fmt: skip
 
 POINTWISE = {
     **dict.fromkeys(ONE, lambda x: x + 1),
@@ -195,9 +201,7 @@ POINTWISE = {
     "smooth_l1_loss_backward": lambda x: minimum(maximum(2 * (x - N()), -1), 1) * N(),
     "binary_cross_entropy": lambda p: N() * log(p) + (1 - N()) * log(1 - p),
     "binary_cross_entropy_backward": lambda p: N() * ((p - N()) / (p * (1 - p))),
-    "binary_cross_entropy_with_logits": lambda x: (
-        maximum(x, 0) - x * N() + log(1 + exp(x))
-    ),
+    "binary_cross_entropy_with_logits": lambda x: maximum(x, 0) - x * N() + log(1 + exp(x)),
 }
 
 

@@ -56,7 +56,16 @@ def test_separable_convolution_of_chapter_1():
     assert conv(256, 256, 56, 3).parameters / whole.parameters == pytest.approx(8.7, abs=0.05)
 
 
-SAME = dict(h_in="h", h_out="h", w_in="w", w_out="w", k_h="k", k_w="k", g=1, bias=0)
+SAME = {
+    "h_in": "h",
+    "h_out": "h",
+    "w_in": "w",
+    "w_out": "w",
+    "k_h": "k",
+    "k_w": "k",
+    "g": 1,
+    "bias": 0,
+}
 
 
 def savings():
@@ -180,7 +189,7 @@ def test_flash_attention_of_chapter_8():
     rows, columns = (int(x) for x in blocks(on_chip, d, 2))
     assert (2 * rows * d + 2 * columns * d + rows * columns) * 2 <= on_chip
     flash = get_formula("flash_attention_2")
-    values = dict(b=1, heads=1, d=d, on_chip=on_chip, b_x=2, b_y=2)
+    values = {"b": 1, "heads": 1, "d": d, "on_chip": on_chip, "b_x": 2, "b_y": 2}
     short, long = flash(l=4096, **values), flash(l=8192, **values)
     assert long.bytes_written == 2 * short.bytes_written
     assert short.bytes_written < 32 * 2**20 / 50
@@ -195,10 +204,20 @@ def test_swin_is_linear_and_global_attention_quadratic():
     # Lesson, chapter 8: 224 x 224 in 16 x 16 patches is N = 196; windows of 7 x 7.
     assert (224 // 16) ** 2 == 196
     window = get_formula("window_attention")
-    values = dict(b=1, heads=3, window=49, d=32, b_x=4, b_y=4)
+    values = {"b": 1, "heads": 3, "window": 49, "d": 32, "b_x": 4, "b_y": 4}
     assert window(l=4 * 196, **values).macs == 4 * window(l=196, **values).macs
     full = get_formula("attention")
-    values = dict(b=1, heads=3, heads_kv=3, d=32, d_v=32, causal=0, e_mask=0, b_x=4, b_y=4)
+    values = {
+        "b": 1,
+        "heads": 3,
+        "heads_kv": 3,
+        "d": 32,
+        "d_v": 32,
+        "causal": 0,
+        "e_mask": 0,
+        "b_x": 4,
+        "b_y": 4,
+    }
     assert full(l=784, s=784, **values).macs == 16 * full(l=196, s=196, **values).macs
 
 

@@ -35,8 +35,8 @@ ACTIVATION_FLOPS: dict[str, int] = {
 
 As computed: sigmoid 1 / (1 + exp(-x)); tanh (1 - e) / (1 + e) with e = exp(-2x), the factor
 folded into the exponential; softplus log(1 + exp(x)); mish x · tanh(softplus(x)); gelu
-x · (1 + erf(x / √2)) / 2; hardsigmoid min(max(x + 3, 0), 6) / 6; log sigmoid min(x, 0) - log(1 + exp(-|x|));
-glu a · sigmoid(b). Changing a sign is free.
+x · (1 + erf(x / √2)) / 2; hardsigmoid min(max(x + 3, 0), 6) / 6; log sigmoid
+min(x, 0) - log(1 + exp(-|x|)); glu a · sigmoid(b). Changing a sign is free.
 """
 
 GRADIENT_FLOPS: dict[str, float] = {
@@ -62,7 +62,8 @@ GRADIENT_FLOPS: dict[str, float] = {
 """FLOPs per output element of the gradients, from the output's gradient and what was saved.
 
 As computed: sigmoid dy · y · (1 - y); tanh dy · (1 - y²); silu dy · s · (1 + x · (1 - s)) with
-s = sigmoid(x); gelu dy · (Φ(x) + x · φ(x)). PReLU and GLU write two gradients, which share the work.
+s = sigmoid(x); gelu dy · (Φ(x) + x · φ(x)). PReLU and GLU write two gradients that share the
+work.
 """
 
 for _name, _flops in {**ACTIVATION_FLOPS, **GRADIENT_FLOPS}.items():

@@ -86,9 +86,7 @@ def causal_attention(b: S, heads: S, l: S, d: S, b_x: S, b_y: S) -> Cost:
     kind="attention",
     source="Ainslie et al., GQA: Training generalized multi-query transformer models (2023)",
 )
-def grouped_query_attention(
-    b: S, heads: S, heads_kv: S, l: S, s: S, d: S, b_x: S, b_y: S
-) -> Cost:
+def grouped_query_attention(b: S, heads: S, heads_kv: S, l: S, s: S, d: S, b_x: S, b_y: S) -> Cost:
     """Attention whose heads share heads_kv key and value heads; heads_kv = 1 is multi-query."""
     return attention.function(
         b=b, heads=heads, heads_kv=heads_kv, l=l, s=s, d=d, d_v=d, causal=0, e_mask=0,
@@ -146,9 +144,7 @@ def attention_materialised(
         difference="one image",
     ),
 )
-def self_attention(
-    n: S, heads: S, l: S, c: S, bias: S, b_x: S, b_w: S, b_y: S
-) -> dict[str, Cost]:
+def self_attention(n: S, heads: S, l: S, c: S, bias: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """A multi-head self-attention block: three projections in, attention, one projection out."""
     attend = attention.function(
         b=n, heads=heads, heads_kv=heads, l=l, s=l, d=c / heads, d_v=c / heads, causal=0, e_mask=0,

@@ -20,9 +20,7 @@ from costmodel.formulas.registry import Textbook, composition
 _HOWARD = "Howard et al., MobileNets (2017)"
 
 
-def pointwise_convolution(
-    n: S, c_in: S, c_out: S, p: S, bias: S, b_x: S, b_w: S, b_y: S
-) -> Cost:
+def pointwise_convolution(n: S, c_in: S, c_out: S, p: S, bias: S, b_x: S, b_w: S, b_y: S) -> Cost:
     """1x1 convolution at p positions."""
     return conv2d.function(
         n=n, c_in=c_in, c_out=c_out, h_in=p, w_in=1, h_out=p, w_out=1, k_h=1, k_w=1, g=1,
@@ -54,9 +52,7 @@ def scaled(n: S, c: S, p: S, weights: S, b_x: S, b_y: S) -> Cost:
         difference="one image",
     ),
 )
-def separable(
-    n: S, c_in: S, c_out: S, h: S, w: S, k: S, b_x: S, b_w: S, b_y: S
-) -> dict[str, Cost]:
+def separable(n: S, c_in: S, c_out: S, h: S, w: S, k: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """Depthwise separable convolution: depthwise k x k, then pointwise to c_out channels."""
     return {
         "depthwise": dwconv.function(n=n, c=c_in, h=h, w=w, k=k, b_x=b_x, b_w=b_w, b_y=b_y),
@@ -102,9 +98,7 @@ def inverted_residual(
 @composition(
     "squeeze_excitation", source="Hu et al., Squeeze-and-excitation networks (2018), section 3"
 )
-def squeeze_excitation(
-    n: S, c: S, c_mid: S, p: S, b_x: S, b_w: S, b_y: S
-) -> dict[str, Cost]:
+def squeeze_excitation(n: S, c: S, c_mid: S, p: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """x · sigmoid(expand(relu(reduce(mean x)))): c means through c_mid channels to c weights."""
     layer = {"m": n, "bias": 1, "b_x": b_x, "b_w": b_w, "b_y": b_y}
     return {
@@ -117,9 +111,7 @@ def squeeze_excitation(
     }
 
 
-def _style(
-    gate: str, g: S, n: S, c: S, p: S, b_x: S, b_w: S, b_y: S
-) -> dict[str, Cost]:
+def _style(gate: str, g: S, n: S, c: S, p: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """x · gate(norm(mix(mean x, std x))), the mix with g groups."""
     mix = conv2d.function(
         n=n, c_in=c, c_out=c, h_in=1, w_in=2, h_out=1, w_out=1, k_h=1, k_w=2, g=g, bias=0,
@@ -136,9 +128,7 @@ def _style(
     }
 
 
-@composition(
-    "srm", source="Lee et al., SRM: A style-based recalibration module (2019), section 3"
-)
+@composition("srm", source="Lee et al., SRM: A style-based recalibration module (2019), section 3")
 def srm(n: S, c: S, p: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """Style-based recalibration: each channel weighed by its own mean and standard deviation."""
     return _style("sigmoid", c, n, c, p, b_x, b_w, b_y)

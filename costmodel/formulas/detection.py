@@ -87,9 +87,7 @@ def bind_roi_align(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     k = ratio**2 if ratio > 0 else 4
     m, c = y.shape[:2]
     p_out = prod(y.shape[2:])
-    return bind(
-        "roi_align", m=m, c=c, e_x=smallest(x.distinct, 4 * k * y.numel), p_out=p_out, k=k
-    )
+    return bind("roi_align", m=m, c=c, e_x=smallest(x.distinct, 4 * k * y.numel), p_out=p_out, k=k)
 
 
 @binds("torchvision::nms")

@@ -59,7 +59,7 @@ class Quantity:
 
     @property
     def unit(self) -> str:
-        """"MACs", "FLOPs", "B", "parameters" or "FLOP/B"."""
+        """ "MACs", "FLOPs", "B", "parameters" or "FLOP/B"."""
         return QUANTITIES[self.name][1]
 
     @property
@@ -358,9 +358,7 @@ def _explain(
     )
 
 
-def _quantities(
-    cost: Cost, exact: Cost, substitution: Mapping[Any, Any]
-) -> tuple[Quantity, ...]:
+def _quantities(cost: Cost, exact: Cost, substitution: Mapping[Any, Any]) -> tuple[Quantity, ...]:
     import sympy
 
     found = []

@@ -41,9 +41,7 @@ def blocks(on_chip: S, d: S, b_x: S) -> Blocks:
         "left out",
     ),
 )
-def flash_attention(
-    b: S, heads: S, l: S, d: S, on_chip: S, b_x: S, b_y: S
-) -> Cost:
+def flash_attention(b: S, heads: S, l: S, d: S, on_chip: S, b_x: S, b_y: S) -> Cost:
     """Self-attention with keys in the outer loop: queries and outputs pass once per key block.
 
     Every pass reads queries, outputs and two running statistics per row, and writes the latter
@@ -70,9 +68,7 @@ def flash_attention(
     kind="attention",
     source="Dao, FlashAttention-2 (2023), algorithm 1, with the blocks of FlashAttention (2022)",
 )
-def flash_attention_2(
-    b: S, heads: S, l: S, d: S, on_chip: S, b_x: S, b_y: S
-) -> Cost:
+def flash_attention_2(b: S, heads: S, l: S, d: S, on_chip: S, b_x: S, b_y: S) -> Cost:
     """Self-attention with queries in the outer loop: keys and values pass once per query block.
 
     Outputs and one statistic per row (the log of the sum of exponentials) are written once.

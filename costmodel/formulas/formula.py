@@ -156,9 +156,7 @@ class Formula:
         names, evaluate = self._parts
         columns = evaluate(*(values[name] for name in self.symbols))
         width = len(COST_FIELDS)
-        return {
-            name: Cost(*columns[i * width : (i + 1) * width]) for i, name in enumerate(names)
-        }
+        return {name: Cost(*columns[i * width : (i + 1) * width]) for i, name in enumerate(names)}
 
     @cached_property
     def _parts(self) -> tuple[tuple[str, ...], Callable[..., list[Any]]]:

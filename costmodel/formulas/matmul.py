@@ -58,9 +58,7 @@ def bind_linear(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     return bind("linear", m=prod(x.shape[:-1]), c_in=x.shape[-1], c_out=c_out, bias=int(bias))
 
 
-def bind_product(
-    left: TensorSpec, right: TensorSpec, y: TensorSpec, bias: bool = False
-) -> Binding:
+def bind_product(left: TensorSpec, right: TensorSpec, y: TensorSpec, bias: bool = False) -> Binding:
     """Bind `left @ right` for matrices (m, k) @ (k, n) or batches of them."""
     m, k = left.shape[-2:]
     n = right.shape[-1]

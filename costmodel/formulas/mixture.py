@@ -38,7 +38,7 @@ def bind_grouped_mm(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     experts, c_out = weight.shape[0], weight.shape[-1]
     return bind(
         "grouped_linear", m=m, c_in=c_in, c_out=c_out, g=smallest(experts, m),
-        follows=frozenset({"m"}),
+        follows=frozenset({"m"}), indices=frozenset({2}),
     )  # fmt: skip
 
 

@@ -129,9 +129,7 @@ def rms_norm(m: S, c: S, affine: S, b_x: S, b_w: S, b_y: S) -> Cost:
     source="Ioffe and Szegedy, Batch normalization (2015), section 3, which layer and group norm "
     "share: dx = (g - mean g - x̂ · mean(g · x̂)) / σ with g = scale · dy",
 )
-def normalization_backward(
-    e_x: S, c: S, m: S, affine: S, b_x: S, b_w: S, b_y: S
-) -> Cost:
+def normalization_backward(e_x: S, c: S, m: S, affine: S, b_x: S, b_w: S, b_y: S) -> Cost:
     """Gradients of a norm of e_x elements with m pairs of statistics and c learnt scales.
 
     Per element: x̂ again (2 FLOPs), the two sums (3), dx (5), and with `affine` g (1) and the sums
@@ -220,6 +218,4 @@ def bind_layer_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Bindin
 def bind_group_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (x,) = required(op, inputs, 1)
     m = op.attrs["N"] * op.attrs["group"]
-    return bind(
-        "normalization_backward", e_x=x.numel, c=x.shape[1], m=m, affine=_affine(inputs[4])
-    )
+    return bind("normalization_backward", e_x=x.numel, c=x.shape[1], m=m, affine=_affine(inputs[4]))

@@ -11,8 +11,11 @@ from costmodel.formulas.reduction import REDUCTION_FLOPS
 from costmodel.formulas.registry import Binder, Binding, Inputs, Outputs, bind, binds, formula
 from costmodel.graph import Op
 
-ADAM_FLOPS = flops(mul=2, add=1) + flops(mul=3, add=1) + flops(sqrt=1, mul=1, add=1, div=1) + flops(
-    mul=1, add=1
+ADAM_FLOPS = (
+    flops(mul=2, add=1)
+    + flops(mul=3, add=1)
+    + flops(sqrt=1, mul=1, add=1, div=1)
+    + flops(mul=1, add=1)
 )
 """m = β₁ m + (1 - β₁) g;  v = β₂ v + (1 - β₂) g²;  step = m / (√v · s + ε);  p = p - η · step."""
 

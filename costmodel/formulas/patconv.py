@@ -28,9 +28,7 @@ _SOURCE = (
 
 
 @composition("pat_ch", source=_SOURCE)
-def pat_ch(
-    n: S, c: S, c_p: S, h: S, w: S, k: S, b_x: S, b_w: S, b_y: S
-) -> dict[str, Cost]:
+def pat_ch(n: S, c: S, c_p: S, h: S, w: S, k: S, b_x: S, b_w: S, b_y: S) -> dict[str, Cost]:
     """k x k convolution of c_p channels; channel attention and batch norm on the others."""
     rest, p = c - c_p, h * w
     attend = gaussian_channel_attention.function(n=n, c=rest, p=p, b_x=b_x, b_w=b_w, b_y=b_y)
@@ -70,16 +68,14 @@ def pat_sf(
     """
     rest, p = c - c_p, h * w
     pairs = p**2
-    bias = gather_constant.function(
-        e_i=pairs, e_w=heads * pairs, b_i=b_i, b_w=b_w, b_y=b_w
-    ) + Cost(parameters=heads * buckets)
+    bias = gather_constant.function(e_i=pairs, e_w=heads * pairs, b_i=b_i, b_w=b_w, b_y=b_w) + Cost(
+        parameters=heads * buckets
+    )
     width = {"b_x": b_x, "b_w": b_w, "b_y": b_y}
     return {
         "convolution": pconv.function(n=n, c_p=c_p, h=h, w=w, k=k, **width),
         "norm": layer_norm.function(m=n * p, c=rest, affine=1, **width),
-        "query, key, value": linear.function(
-            m=n * p, c_in=rest, c_out=3 * rest, bias=0, **width
-        ),
+        "query, key, value": linear.function(m=n * p, c_in=rest, c_out=3 * rest, bias=0, **width),
         "position bias": bias,
         "add bias": elementwise.function(
             e_x=n * heads * pairs, e_w=heads * pairs, e_y=n * heads * pairs, f=1, **width

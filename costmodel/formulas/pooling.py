@@ -30,7 +30,6 @@ def pooling(e_x: S, e_y: S, k: S, b_x: S, b_y: S) -> Cost:
     )
 
 
-
 @formula("pooling_indices", kind="pooling", source=_SOURCE)
 def pooling_indices(e_x: S, e_y: S, k: S, b_x: S, b_y: S) -> Cost:
     """Maximum pooling that writes e_y maxima and, for the gradient, where each of them was.

@@ -55,9 +55,7 @@ def rnn(
     n: S, l: S, c_in: S, c_mid: S, layers: S, directions: S, bias: S, b_x: S, b_w: S, b_y: S
 ) -> Cost:
     """h' = tanh(W x + U h): one gate of c_mid hidden elements, l steps."""
-    return _cells(
-        1, RNN_FLOPS, 1, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y
-    )
+    return _cells(1, RNN_FLOPS, 1, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y)
 
 
 @formula(
@@ -69,9 +67,7 @@ def gru(
     n: S, l: S, c_in: S, c_mid: S, layers: S, directions: S, bias: S, b_x: S, b_w: S, b_y: S
 ) -> Cost:
     """Reset and update gates and a candidate: three matrices of c_mid rows, l steps."""
-    return _cells(
-        3, GRU_FLOPS, 1, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y
-    )
+    return _cells(3, GRU_FLOPS, 1, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y)
 
 
 @formula(
@@ -84,9 +80,7 @@ def lstm(
     n: S, l: S, c_in: S, c_mid: S, layers: S, directions: S, bias: S, b_x: S, b_w: S, b_y: S
 ) -> Cost:
     """Input, forget and output gates and a candidate: four matrices of c_mid rows, l steps."""
-    return _cells(
-        4, LSTM_FLOPS, 2, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y
-    )
+    return _cells(4, LSTM_FLOPS, 2, n, l, c_in, c_mid, layers, directions, bias, b_x, b_w, b_y)
 
 
 @binds("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu")

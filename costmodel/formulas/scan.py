@@ -13,9 +13,7 @@ from costmodel.formulas.registry import formula
     source="Gu and Dao, Mamba: Linear-time sequence modeling with selective state spaces (2023), "
     "algorithm 2 and section 3.3.2",
 )
-def selective_scan(
-    n: S, l: S, c: S, states: S, b_x: S, b_w: S, b_y: S
-) -> Cost:
+def selective_scan(n: S, l: S, c: S, states: S, b_x: S, b_w: S, b_y: S) -> Cost:
     """h = exp(Δ A) h + Δ B x, y = C h + D x over l steps of c channels with `states` states each.
 
     Reads x and Δ (c per step), B and C (`states` per step), A and D; writes y. Per state and
