@@ -9,10 +9,10 @@ operators that identify it, in the order of `GROUPS`, on a seeded sample of rows
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,19 +40,29 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("bmm", "linear"),
         (
-            "flop_energy", "tile_ceiling", "tile_half_width", "tile_steepness",
-            "contraction_half", "hiding_warps", "strided_share", "strided_share_pascal",
-            "strided_rate_pascal", "slab_share", "lockstep_share", "slab_steepness", "overlap",
+            "flop_energy", "burst_share", "burst_window", "tile_ceiling", "tile_half_side",
+            "tile_steepness", "contraction_half", "hiding_warps", "strided_share",
+            "strided_share_pascal", "strided_rate_pascal", "slab_share", "slab_steepness",
+            "lockstep_share", "lockstep_steepness", "product_overlap", "bias_passes",
         ),
     ),
     (
-        ("softmax", "ln"),
+        ("ln",),
+        ("norm_start_share", "norm_row_cycles", "norm_element_cycles", "norm_reread_share"),
+    ),
+    (
+        ("softmax",),
         (
-            "norm_row_cycles", "norm_element_cycles", "softmax_row_cycles",
-            "softmax_element_cycles", "warp_softmax_share", "reread_share",
+            "softmax_row_cycles", "softmax_element_cycles", "warp_softmax_share",
+            "softmax_reread_share",
         ),
     ),
-    (("conv",), ("implicit_rate", "winograd_rate", "unfused_winograd_share")),
+    (
+        ("conv",),
+        (
+            "implicit_rate", "winograd_rate", "image_transform_share", "weight_transform_share",
+        ),
+    ),
 )  # fmt: skip
 """(operators, constants) fitted together, in this order."""
 
@@ -110,9 +120,7 @@ def kernel_cases(
 
 def predict(case: Case, constants: Constants) -> Array:
     """Seconds of every row of a case."""
-    return predicted_latency(
-        case.operator, case.table.sizes, case.device, case.dispatch, constants
-    )
+    return predicted_latency(case.operator, case.table.sizes, case.device, case.dispatch, constants)
 
 
 def score_case(case: Case, constants: Constants) -> Score:
@@ -174,14 +182,15 @@ def _fit_group(cases: Sequence[Case], names: Sequence[str], start: Constants) ->
     return constants_at(solution.x)
 
 
-def _least_squares():  # type: ignore[no-untyped-def]
+def _least_squares() -> Callable[..., Any]:
     try:
         from scipy.optimize import least_squares
     except ImportError as error:
         raise UsageError(
             "fitting constants needs scipy: pip install 'roofline-costmodel[fit]'"
         ) from error
-    return least_squares
+    found: Callable[..., Any] = least_squares
+    return found
 
 
 def hold_out(

@@ -11,11 +11,11 @@ from costmodel.measurement.kernels import KernelTable
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.convolution import Convolution, convolution_time
-from costmodel.roofline.laws.gemm import Product, fastest_time
+from costmodel.roofline.laws.gemm import Product, chosen_time
 from costmodel.roofline.laws.launch import timed_alone
 from costmodel.roofline.laws.library import batched_choices, linear_choices
 from costmodel.roofline.laws.pointwise import elementwise_time, layer_norm_time, softmax_time
-from costmodel.roofline.laws.power import flop_energy, sustained_clock, vector_unit_rate
+from costmodel.roofline.laws.power import burst_clock, flop_energy, sustained_clock
 
 Array = np.ndarray
 Sizes = dict[str, Array]
@@ -50,7 +50,8 @@ def predicted_latency(
     if operator not in LAWS:
         raise UsageError(f"no kernel law for {operator!r}; known: {', '.join(LAWS)}")
     kernel = LAWS[operator](sizes, device, constants)
-    latency: Array = timed_alone(kernel, np.float64(dispatch), constants).reshape(-1)
+    share = constants.norm_start_share if operator == "ln" else constants.start_share
+    latency: Array = timed_alone(kernel, np.asarray(dispatch), share, constants).reshape(-1)
     return latency
 
 
@@ -67,28 +68,45 @@ def _clock(device: DeviceColumns, constants: Constants) -> Array:
 
 
 def _layer_norm(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    clock = _clock(device, constants)
-    return layer_norm_time(sizes["b"], sizes["h"], clock, device, constants)
+    return layer_norm_time(sizes["b"], sizes["h"], device, constants)
 
 
 def _softmax(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    return softmax_time(sizes["b"], sizes["h"], _clock(device, constants), device, constants)
+    return softmax_time(sizes["b"], sizes["h"], device, constants)
 
 
-def _product(sizes: Sizes, strided: bool) -> Product:
-    return Product(sizes["b"], sizes["m"], sizes["k"], sizes["n"], strided=strided)
+def _dense(time_at: Callable[[Array], Array], device: DeviceColumns, c: Constants) -> Array:
+    """Time of dense work that is run alone, at the clock that its length allows."""
+    sustained = _clock(device, c)
+    rate = 2 * device.vector_lanes
+    busy = time_at(rate * sustained)
+    return time_at(rate * burst_clock(sustained, device, busy, c))
+
+
+def _product(sizes: Sizes, *, result_passes: float = 1.0, strided: bool = False) -> Product:
+    return Product(
+        batches=sizes["b"],
+        rows=sizes["m"],
+        columns=sizes["k"],
+        contraction=sizes["n"],
+        result_passes=result_passes,
+        strided=strided,
+    )
 
 
 def _linear(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    rate = vector_unit_rate(device, constants)
-    product = _product(sizes, strided=True)
-    return fastest_time(product, linear_choices(device), rate, device, constants)[0]
+    product = _product(sizes, result_passes=constants.bias_passes, strided=True)
+    choices = linear_choices(device)
+    return _dense(
+        lambda rate: chosen_time(product, choices, rate, device, constants)[0], device, constants
+    )
 
 
 def _batched(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    rate = vector_unit_rate(device, constants)
-    product = _product(sizes, strided=False)
-    return fastest_time(product, batched_choices(device), rate, device, constants)[0]
+    product, choices = _product(sizes), batched_choices(device)
+    return _dense(
+        lambda rate: chosen_time(product, choices, rate, device, constants)[0], device, constants
+    )
 
 
 def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
@@ -101,7 +119,9 @@ def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> A
         stride=sizes["stride"],
         padding=sizes["padding"],
     )
-    return convolution_time(conv, vector_unit_rate(device, constants), device, constants)[0]
+    return _dense(
+        lambda rate: convolution_time(conv, rate, device, constants)[0], device, constants
+    )
 
 
 LAWS: dict[str, KernelLaw] = {

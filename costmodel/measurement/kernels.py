@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -137,11 +138,12 @@ def read_kernel_folder(folder: Path | str, operators: Sequence[str]) -> dict[str
     return tables
 
 
-def _open(path: Path) -> Iterator[str]:
+def _open(path: Path) -> TextIO:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
-    opener = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rt", encoding="utf-8", newline="")  # type: ignore[return-value]
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
 
 
 def _sizes_of(path: Path, header: tuple[str, ...]) -> tuple[str, ...]:

@@ -31,9 +31,7 @@ class Score:
     """Share of measurements inside the 90% interval, None where no interval was given."""
 
 
-def score(
-    predicted: Array, measured: Array, interval: tuple[Array, Array] | None = None
-) -> Score:
+def score(predicted: Array, measured: Array, interval: tuple[Array, Array] | None = None) -> Score:
     """Score predictions against measurements, both positive and (n,).
 
     Args:

@@ -43,6 +43,9 @@ class DeviceColumns:
     generation: Array
     """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
 
+    resident_threads: Array
+    """Most threads that a GPU unit holds, NaN for others."""
+
     def expand(self, axes: int = 1) -> DeviceColumns:
         """Append axes of length 1, so that (devices,) broadcasts against (devices, ops)."""
         new = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -54,6 +57,11 @@ GENERATIONS = {
     "Ampere": 8, "Ada": 8, "Hopper": 9, "Blackwell": 10,
 }  # fmt: skip
 """Major compute capability by the first word of a profile's microarchitecture."""
+
+
+RESIDENT_THREADS = {"TU1": 1024.0, "GA10": 1536.0, "AD10": 1536.0, "GB20": 1536.0}
+"""Most threads per unit by the first letters of the chip, where it is not 2048 (CUDA programming
+guide, technical specifications per compute capability); GA100 is not meant by GA10."""
 
 
 def device_columns(targets: Sequence[Target]) -> DeviceColumns:
@@ -80,6 +88,7 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
         year=column([float(p.year) for p in profiles]),
         in_line_ecc=np.array([_ecc(p) == "in-line" for p in profiles]),
         generation=column([_generation(p) for p in profiles]),
+        resident_threads=column([_resident_threads(p) for p in profiles]),
     )
 
 
@@ -91,3 +100,12 @@ def _ecc(profile: DeviceProfile) -> str | None:
 def _generation(profile: DeviceProfile) -> float | None:
     word = profile.microarchitecture.split()[0]
     return float(GENERATIONS[word]) if word in GENERATIONS else None
+
+
+def _resident_threads(profile: DeviceProfile) -> float | None:
+    if profile.kind != "gpu":
+        return None
+    chip = profile.microarchitecture.partition("(")[2].strip(")")
+    if chip == "GA100":
+        return 2048.0
+    return next((n for start, n in RESIDENT_THREADS.items() if chip.startswith(start)), 2048.0)

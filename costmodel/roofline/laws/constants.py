@@ -51,6 +51,10 @@ class Constants:
         0.57, "", "Share of the host's time per operator that passes before its kernel starts.",
         0.3, 0.9, _POINTWISE,
     )  # fmt: skip
+    norm_start_share: float = _constant(
+        0.85, "", "The same for a layer norm, which allocates three outputs first.",
+        0.3, 1.0, _ROWS,
+    )  # fmt: skip
     kernel_latency: float = _constant(
         1.0e-6, "s", "Shortest run of a kernel: launch of its blocks, first loads, drain.",
         0.2e-6, 8e-6, _POINTWISE,
@@ -84,6 +88,11 @@ class Constants:
         1.2, 8, _PRODUCTS,
     )  # fmt: skip
 
+    product_overlap: float = _constant(
+        4.0, "", "The same for matrix products, which load one step ahead of their arithmetic.",
+        1.5, 12, _PRODUCTS,
+    )  # fmt: skip
+
     # Clocks and power
     flop_energy: float = _constant(
         18e-12, "J", "Board energy per peak FLOP of float32 in a 16 or 12 nm process.",
@@ -94,17 +103,26 @@ class Constants:
         0.35, 0.8, "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
     )  # fmt: skip
 
+    burst_share: float = _constant(
+        0.4, "", "Share of the headroom between sustained and boost clock that short work uses.",
+        0.02, 1.0, _PRODUCTS,
+    )  # fmt: skip
+    burst_window: float = _constant(
+        1.5e-3, "s", "Length of dense work, repeated with pauses, at which half of that is gone.",
+        0.2e-3, 50e-3, _PRODUCTS,
+    )  # fmt: skip
+
     # Matrix products
     tile_ceiling: float = _constant(
         0.96, "", "Share of a unit's rate in the main loop of an endless tile.",
         0.85, 1.0, _PRODUCTS,
     )  # fmt: skip
-    tile_half_width: float = _constant(
-        10.0, "elements", "Tile width (rows x columns / (rows + columns)) that reaches half.",
-        2, 25, _PRODUCTS,
+    tile_half_side: float = _constant(
+        27.0, "elements", "Side of the tile (root of its area) that reaches half of that.",
+        5, 60, _PRODUCTS,
     )  # fmt: skip
     tile_steepness: float = _constant(
-        1.5, "", "Exponent of the tile width.", 0.5, 4, _PRODUCTS,
+        1.6, "", "Exponent of the side.", 0.5, 4, _PRODUCTS,
     )  # fmt: skip
     contraction_half: float = _constant(
         12.0, "elements", "Steps of the contraction that prologue and epilogue of a tile take.",
@@ -126,16 +144,23 @@ class Constants:
         0.82, "", "Arithmetic rate of Pascal's kernels with both operands along the contraction, "
         "over the others.", 0.6, 1.0, _PRODUCTS,
     )  # fmt: skip
+    bias_passes: float = _constant(
+        2.2, "", "Times that the result of a linear layer with bias is written or read.",
+        1.0, 3.0, _PRODUCTS,
+    )  # fmt: skip
     slab_share: float = _constant(
         2.0, "", "Size of the operand slab of a wave, in L2 sizes, at which half is read again.",
         0.2, 10, _PRODUCTS,
     )  # fmt: skip
     lockstep_share: float = _constant(
-        30.0, "", "Size of the slab, in L2 sizes, at which half of the tiles of a wave no longer "
+        60.0, "", "Size of the slab, in L2 sizes, at which half of the tiles of a wave no longer "
         "share their loads.", 4, 300, _PRODUCTS,
     )  # fmt: skip
     slab_steepness: float = _constant(
-        1.5, "", "Steepness of both.", 0.5, 4, _PRODUCTS,
+        2.0, "", "Steepness of the first.", 0.5, 4, _PRODUCTS,
+    )  # fmt: skip
+    lockstep_steepness: float = _constant(
+        1.5, "", "Steepness of the second.", 0.5, 4, _PRODUCTS,
     )  # fmt: skip
 
     # Row kernels
@@ -157,9 +182,12 @@ class Constants:
         0.9, "", "DRAM throughput of a softmax with a warp per row over that of streams.",
         0.5, 1.0, _ROWS,
     )  # fmt: skip
-    reread_share: float = _constant(
-        1.0, "", "Size of the rows in flight, in L2 sizes, at which half of the second reads miss.",
-        0.2, 4, _ROWS,
+    norm_reread_share: float = _constant(
+        0.25, "", "Size of the rows in flight, in L2 sizes, at which half of the second reads of "
+        "a layer norm miss.", 0.1, 6, _ROWS,
+    )  # fmt: skip
+    softmax_reread_share: float = _constant(
+        4.0, "", "The same for the later reads of a softmax with a block per row.", 0.1, 6, _ROWS,
     )  # fmt: skip
 
     # Convolutions
@@ -167,9 +195,12 @@ class Constants:
         0.85, "", "Arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads.",
         0.5, 1.0, _CONVOLUTIONS,
     )  # fmt: skip
-    unfused_winograd_share: float = _constant(
-        0.8, "", "DRAM throughput of Winograd's transforms over that of streams.",
-        0.3, 1.0, _CONVOLUTIONS,
+    image_transform_share: float = _constant(
+        0.6, "", "DRAM throughput of Winograd's transforms of images over that of streams.",
+        0.2, 1.0, _CONVOLUTIONS,
+    )  # fmt: skip
+    weight_transform_share: float = _constant(
+        0.4, "", "The same of its transform of the weights.", 0.1, 1.0, _CONVOLUTIONS,
     )  # fmt: skip
     winograd_rate: float = _constant(
         0.75, "", "Arithmetic rate of fused Winograd over GEMM: transforms in the main loop.",

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.bandwidth import memory_time, stream_bandwidth
+from costmodel.roofline.laws.bandwidth import is_pascal, memory_time, stream_bandwidth
 from costmodel.roofline.laws.constants import Constants
-from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, fastest_time
+from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, chosen_time
 from costmodel.roofline.laws.library import batched_choices, implicit_choices
 from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
 
 WINOGRAD_BLOCKS = ((1, 4, 8), (2, 4, 4), (2, 2, 8), (4, 1, 8), (4, 2, 4), (4, 4, 2))
-"""Images x rows x columns of the 2 x 2 output tiles that a block covers, 32 in all."""
+"""Images x rows x columns of the 2 x 2 output tiles that a block covers, 32 in all. The names of
+Pascal's kernels hold all of them, those of later ones the first alone."""
 WINOGRAD_FILTERS = 32
 ALGORITHMS = ("implicit", "fused winograd", "unfused winograd")
 
@@ -99,27 +100,31 @@ def implicit_time(
         unfolding=np.maximum(1.0, conv.kernel**2 / conv.stride**2),
     )
     rate = unit_rate * constants.implicit_rate
-    return fastest_time(product, implicit_choices(device), rate, device, constants)[0]
+    return chosen_time(product, implicit_choices(device), rate, device, constants, autotuned=True)[
+        0
+    ]
 
 
 def fused_winograd_time(
     conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """Seconds of fused Winograd F(2x2, 3x3) with the best block shape; inf where it can't be."""
-    tiles = np.min(
-        [
-            np.ceil(conv.batch / images) * np.ceil(conv.out / (2 * down)) * np.ceil(conv.out / (2 * across))
-            for images, down, across in WINOGRAD_BLOCKS
-        ],
-        axis=0,
-    ) * np.ceil(conv.filters / WINOGRAD_FILTERS)  # fmt: skip
+    counts = [
+        np.ceil(conv.batch / images)
+        * np.ceil(conv.out / (2 * down))
+        * np.ceil(conv.out / (2 * across))
+        for images, down, across in WINOGRAD_BLOCKS
+    ]
+    blocks = np.where(is_pascal(device), np.min(counts, axis=0), counts[0])
+    tiles = blocks * np.ceil(conv.filters / WINOGRAD_FILTERS)
     tile = Tile(128, 128, 256)
     rate = unit_rate * constants.winograd_rate
     compute = blocks_time(tiles, tile, conv.channels, rate, device, constants)
     traffic = conv.input_bytes + conv.output_bytes + conv.weight_bytes * (1 + 16 / 9)
     memory = memory_time(traffic, traffic, device, constants)
-    time: Array = np.where(conv.suits_winograd, p_norm(compute, memory, constants.overlap), np.inf)
-    return time
+    time = p_norm(compute, memory, constants.product_overlap)
+    allowed: Array = np.where(conv.suits_winograd, time, np.inf)
+    return allowed
 
 
 def unfused_winograd_time(
@@ -135,11 +140,22 @@ def unfused_winograd_time(
         contraction=conv.channels,
     )
     choices = batched_choices(device)
-    multiply = fastest_time(product, choices, unit_rate, device, constants)[0]
+    multiply = chosen_time(product, choices, unit_rate, device, constants, autotuned=True)[0]
+    stream = stream_bandwidth(device, constants)
     around = 4 * points * patches * (conv.channels + conv.filters)
-    weights = conv.weight_bytes * (1 + points / 9)
-    traffic = conv.input_bytes + around + conv.output_bytes + weights
-    bandwidth = stream_bandwidth(device, constants) * constants.unfused_winograd_share
-    time = multiply + traffic / bandwidth + 3 * constants.kernel_latency
+    images = (conv.input_bytes + around + conv.output_bytes) / constants.image_transform_share
+    weights = conv.weight_bytes * (1 + points / 9) / constants.weight_transform_share
+    transform = (images + weights) / stream + 3 * constants.kernel_latency
+    time = _at_shared_power(multiply, transform, unit_rate, device) + transform
     allowed: Array = np.where(conv.suits_winograd, time, np.inf)
     return allowed
+
+
+def _at_shared_power(
+    multiply: Array, transform: Array, unit_rate: Array, device: DeviceColumns
+) -> Array:
+    """Time of the products when the transforms, bound by memory, leave them power to spare."""
+    share = multiply / (multiply + transform)
+    boost = 2 * device.vector_lanes * device.clock
+    time: Array = multiply * unit_rate / np.minimum(boost, unit_rate / share)
+    return time

@@ -1,10 +1,10 @@
-"""Matrix products on tiles: waves, tile width, contraction length, latency hiding, operand reads.
+"""Matrix products on tiles: waves, tile size, contraction length, latency hiding, operand reads.
 
 A kernel cuts the (rows x columns) result of each product into tiles and gives each to a block
 of threads; a split contraction gives several blocks the same tile. From this follow
 
 - waves: the unit with the most tiles decides, ceil(tiles / units); partial tiles cost whole ones;
-- tile width: a narrow tile loads more operands per multiply-add;
+- tile size: a small tile loads more operands per multiply-add;
 - contraction: prologue and epilogue of a tile cost a few steps of the contraction;
 - latency hiding: a unit with few warps waits;
 - operand reads: tiles in flight share operands through L2 while their slab fits and they run in
@@ -34,6 +34,10 @@ from costmodel.roofline.laws.overlap import p_norm
 Array = np.ndarray
 
 WARP = 32
+LARGEST_SIDE = 128.0
+"""Side of the tile that `contraction_half` is stated for."""
+SPLIT_COST = 0.05
+"""Gain in arithmetic time below which a library does not split the contraction."""
 FULL_WARPS = 16
 """Warps on a unit at which the main loop runs at its full rate."""
 
@@ -49,6 +53,8 @@ class Product:
     element_bytes: float = 4.0
     unfolding: float | Array = 1.0
     """Times that the row operand repeats each stored element, as an implicit convolution does."""
+    result_passes: float = 1.0
+    """Times that the result is written or read, more than once where a bias is added to it."""
     strided: bool = False
     """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
     takes a short segment from each of its rows."""
@@ -75,15 +81,16 @@ class Tile:
     threads: int | Array
 
     @property
-    def width(self) -> float | Array:
-        """Elements: rows x columns / (rows + columns)."""
-        return self.rows * self.columns / (self.rows + self.columns)
+    def side(self) -> Array:
+        """Elements: side of the square of the same area."""
+        side: Array = np.sqrt(np.asarray(self.rows * self.columns, dtype=np.float64))
+        return side
 
 
 def tile_efficiency(tile: Tile, constants: Constants) -> Array:
-    """Share of a unit's rate that the main loop reaches, from the width of the tile."""
-    narrowness = constants.tile_half_width / np.asarray(tile.width, dtype=np.float64)
-    share: Array = constants.tile_ceiling / (1 + narrowness**constants.tile_steepness)
+    """Share of a unit's rate that the main loop reaches, from the size of the tile."""
+    smallness = constants.tile_half_side / tile.side
+    share: Array = constants.tile_ceiling / (1 + smallness**constants.tile_steepness)
     return share
 
 
@@ -138,7 +145,8 @@ def blocks_time(
 ) -> Array:
     """Seconds of the busiest unit for so many tiles of so many contraction steps each."""
     busiest = np.ceil(tiles / device.units)
-    flops = busiest * 2 * tile.rows * tile.columns * (steps + constants.contraction_half)
+    overhead = constants.contraction_half * LARGEST_SIDE / tile.side
+    flops = busiest * 2 * tile.rows * tile.columns * (steps + overhead)
     rate = unit_rate * tile_efficiency(tile, constants)
     time: Array = flops / (rate * hiding_share(busiest * tile.threads / WARP, constants))
     return time
@@ -168,9 +176,9 @@ def operand_reads(
     once = product.operand_bytes
     by_wave = np.maximum(once, tiles / (wide * tall) * slab)
     by_tile = np.maximum(by_wave, tiles * (tile.columns + height) * steps)
-    steepness = constants.slab_steepness
-    kept = hit_share(slab, constants.slab_share * device.l2_capacity, steepness)
-    in_step = hit_share(slab, constants.lockstep_share * device.l2_capacity, steepness)
+    c, l2 = constants, device.l2_capacity
+    kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
+    in_step = hit_share(slab, c.lockstep_share * l2, c.lockstep_steepness)
     reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
 
@@ -186,7 +194,8 @@ def transfer_time(
     reads = operand_reads(product, tile, splits, device, constants)
     stream = stream_bandwidth(device, constants)
     loads = strided_bandwidth(device, constants) if product.strided else stream
-    passes = np.where(np.asarray(splits) > 1, 2.0 * np.asarray(splits) + 1, 1.0)
+    parts = np.asarray(splits)
+    passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream
     return time
 
@@ -202,36 +211,59 @@ def product_time(
     """Seconds of one kernel with the given tile and split; see `compute_time`."""
     compute = compute_time(product, tile, splits, unit_rate, device, constants)
     memory = transfer_time(product, tile, splits, device, constants)
-    return p_norm(compute, memory, constants.overlap)
+    return p_norm(compute, memory, constants.product_overlap)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel that a library could take; `available` is (devices, 1) or a plain bool."""
+    """A kernel that a library could take."""
 
     tile: Tile
     splits: int
     available: Array | bool = True
+    """On which devices, (devices, 1)."""
+    fullest: Array | float = np.inf
+    """Most tiles per unit at which the library splits the contraction so, (devices, 1)."""
+
+    preference: Array | float = 1.0
+    """Factor on the arithmetic time that the library's heuristics see, (devices, 1)."""
+
+    def usable(self, product: Product, device: DeviceColumns) -> Array:
+        """Where a library would consider it, (devices, ops)."""
+        across, down = tile_grid(product, self.tile)
+        fill = product.batches * across * down / device.units
+        usable: Array = np.logical_and(self.available, fill <= self.fullest)
+        return usable
 
 
-def fastest_time(
+def chosen_time(
     product: Product,
     choices: Sequence[Choice],
     unit_rate: Array,
     device: DeviceColumns,
     constants: Constants,
+    *,
+    autotuned: bool = False,
 ) -> tuple[Array, Array]:
-    """Seconds of the fastest available kernel, and its index in `choices`; both (devices, ops)."""
-    best: Array | None = None
-    index: Array | None = None
-    for i, choice in enumerate(choices):
-        time = product_time(product, choice.tile, choice.splits, unit_rate, device, constants)
-        time = np.where(choice.available, time, np.inf)
-        if best is None or index is None:
-            best, index = time, np.zeros(time.shape, dtype=np.int64)
-            continue
-        index = np.where(time < best, i, index)
-        best = np.minimum(best, time)
-    if best is None or index is None:
+    """Seconds of the kernel that a library takes, and its index in `choices`; (devices, ops).
+
+    A library's heuristics take the kernel with the least arithmetic time, padding and waves
+    included; an autotuned run takes the one that is fastest in fact.
+    """
+    if not choices:
         raise ValueError("no kernel to choose from")
+    best, merit, index = np.asarray(np.inf), np.asarray(np.inf), np.asarray(0)
+    for i, choice in enumerate(choices):
+        compute = compute_time(product, choice.tile, choice.splits, unit_rate, device, constants)
+        memory = transfer_time(product, choice.tile, choice.splits, device, constants)
+        time = p_norm(compute, memory, constants.product_overlap)
+        rank = time if autotuned else compute * choice.preference * _split_cost(choice)
+        rank = np.where(choice.usable(product, device), rank, np.inf)
+        better = rank < merit
+        best, index = np.where(better, time, best), np.where(better, i, index)
+        merit = np.where(better, rank, merit)
     return best, index
+
+
+def _split_cost(choice: Choice) -> float:
+    return 1.0 if choice.splits == 1 else 1 + SPLIT_COST

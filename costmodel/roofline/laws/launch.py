@@ -14,14 +14,16 @@ from costmodel.roofline.laws.constants import Constants
 Array = np.ndarray
 
 
-def timed_alone(kernel: Array, dispatch: Array, constants: Constants) -> Array:
+def timed_alone(kernel: Array, dispatch: Array, start_share: float, constants: Constants) -> Array:
     """Seconds between two events around one operator on an idle device.
 
     Args:
         kernel: seconds on the device.
         dispatch: seconds of the host per operator.
+        start_share: share of it before the kernel starts.
+        constants: of the laws.
     """
     latency: Array = np.maximum(
-        dispatch, constants.start_share * dispatch + constants.kernel_latency + kernel
+        dispatch, start_share * dispatch + constants.kernel_latency + kernel
     )
     return latency

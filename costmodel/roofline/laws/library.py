@@ -7,6 +7,8 @@ kernel begin with the generation it was written for (maxwell_, volta_, ampere_) 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from costmodel.roofline.device_columns import DeviceColumns
@@ -21,16 +23,20 @@ THREADS = {
 }  # fmt: skip
 """Threads of a block by (columns, rows) of its tile."""
 
-SPLITS = (1, 2, 4, 8, 16)
+SPLITS = (1, 2, 4, 8, 16, 32, 64)
+FULLEST_SPLIT = {6: 8.0, 7: np.inf, 8: 0.5}
+"""Most tiles per unit at which the contraction is split, by generation."""
 
-BATCHED_TILES = {
+Tiles = Mapping[int, tuple[tuple[int, int], ...]]
+
+BATCHED_TILES: Tiles = {
     6: ((128, 64),),
     7: ((128, 64), (64, 64), (32, 128), (128, 32)),
     8: ((128, 128),),
 }
 """Tiles of batched products by generation: up to Pascal, Volta and Turing, Ampere and later."""
 
-LINEAR_TILES = {
+LINEAR_TILES: Tiles = {
     6: ((64, 64), (32, 128), (128, 32)),
     7: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
     8: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
@@ -38,8 +44,13 @@ LINEAR_TILES = {
 """Tiles of linear layers by generation."""
 
 
-IMPLICIT_TILES = {key: ((128, 128), (64, 128), (32, 128)) for key in (6, 7, 8)}
+IMPLICIT_TILES: Tiles = dict.fromkeys((6, 7, 8), ((128, 128), (64, 128), (32, 128)))
 """Tiles of implicit convolutions, filters x pixels."""
+
+
+GP100_PREFERENCE = {(32, 128): 0.9}
+"""What the heuristics make of a linear layer's tiles on Pascal units of 64 lanes: they take
+32 x 128 wherever waves and padding leave the choice."""
 
 
 def generation_key(device: DeviceColumns) -> Array:
@@ -50,7 +61,7 @@ def generation_key(device: DeviceColumns) -> Array:
 
 def linear_choices(device: DeviceColumns) -> tuple[Choice, ...]:
     """Kernels for one product with both operands along the contraction."""
-    return _choices(LINEAR_TILES, SPLITS, device)
+    return _choices(LINEAR_TILES, SPLITS, device, GP100_PREFERENCE)
 
 
 def batched_choices(device: DeviceColumns) -> tuple[Choice, ...]:
@@ -64,20 +75,29 @@ def implicit_choices(device: DeviceColumns) -> tuple[Choice, ...]:
 
 
 def _choices(
-    table: dict[int, tuple[tuple[int, int], ...]], splits: tuple[int, ...], device: DeviceColumns
+    table: Tiles,
+    splits: tuple[int, ...],
+    device: DeviceColumns,
+    gp100: dict[tuple[int, int], float] | None = None,
 ) -> tuple[Choice, ...]:
     key = generation_key(device)
+    fullest = np.select([key == k for k in FULLEST_SPLIT], list(FULLEST_SPLIT.values()))
+    narrow = (key == 6) & (device.vector_lanes <= 64)
     shapes = dict.fromkeys(shape for tiles in table.values() for shape in tiles)
     return tuple(
-        Choice(Tile(*shape, THREADS[shape]), split, _known(shape, table, key))
+        Choice(
+            Tile(*shape, THREADS[shape]),
+            split,
+            _known(shape, table, key),
+            np.inf if split == 1 else fullest,
+            np.where(narrow, (gp100 or {}).get(shape, 1.0), 1.0),
+        )
         for shape in shapes
         for split in splits
     )
 
 
-def _known(
-    shape: tuple[int, int], table: dict[int, tuple[tuple[int, int], ...]], key: Array
-) -> Array:
+def _known(shape: tuple[int, int], table: Tiles, key: Array) -> Array:
     known: Array = np.zeros(key.shape, dtype=bool)
     for generation, tiles in table.items():
         if shape in tiles:

@@ -16,8 +16,9 @@ from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
 
-ROW_BLOCKS = 16
-"""Blocks of 128 threads that a unit holds."""
+ROW_THREADS = 128
+"""Threads of the block that works on a row."""
+MOST_BLOCKS = 16
 LANES = 64
 """float32 lanes per unit that the clocks per element are stated for."""
 WARP_SOFTMAX_LIMIT = 1024
@@ -33,17 +34,15 @@ def elementwise_time(
 
 
 def layer_norm_time(
-    rows: Array, length: Array, clock: Array, device: DeviceColumns, constants: Constants
+    rows: Array, length: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """Seconds of a layer norm of (rows, length) float32; the row is read twice."""
     c = constants
     clocks = c.norm_row_cycles + c.norm_element_cycles * length * LANES / device.vector_lanes
-    return _row_kernel_time(rows, length, clocks, 1, clock, device, constants)
+    return _row_kernel_time(rows, length, clocks, 1, c.norm_reread_share, device, constants)
 
 
-def softmax_time(
-    rows: Array, length: Array, clock: Array, device: DeviceColumns, constants: Constants
-) -> Array:
+def softmax_time(rows: Array, length: Array, device: DeviceColumns, constants: Constants) -> Array:
     """Seconds of a softmax over the last axis of (rows, length) float32.
 
     Short rows stay in a warp's registers (read once, write once), long ones are read three times
@@ -53,7 +52,7 @@ def softmax_time(
     traffic = 8.0 * np.asarray(rows) * length
     short = memory_time(traffic, traffic, device, c) / c.warp_softmax_share
     clocks = c.softmax_row_cycles + c.softmax_element_cycles * length * LANES / device.vector_lanes
-    long = _row_kernel_time(rows, length, clocks, 2, clock, device, constants)
+    long = _row_kernel_time(rows, length, clocks, 2, c.softmax_reread_share, device, constants)
     time: Array = np.where(np.asarray(length) <= WARP_SOFTMAX_LIMIT, short, long)
     return time
 
@@ -63,16 +62,17 @@ def _row_kernel_time(
     length: Array,
     clocks: Array,
     rereads: int,
-    clock: Array,
+    reread_share: float,
     device: DeviceColumns,
     constants: Constants,
 ) -> Array:
     row_bytes = 4.0 * np.asarray(length)
     traffic = 2 * np.asarray(rows) * row_bytes
-    in_flight = np.minimum(rows, device.units * ROW_BLOCKS) * row_bytes
-    capacity = constants.reread_share * device.l2_capacity
+    blocks = np.fmin(device.resident_threads / ROW_THREADS, MOST_BLOCKS)
+    in_flight = np.minimum(rows, device.units * blocks) * row_bytes
+    capacity = reread_share * device.l2_capacity
     missed = 1 - hit_share(in_flight, capacity, constants.residency_steepness)
     again = rereads * missed * np.asarray(rows) * row_bytes / stream_bandwidth(device, constants)
     memory = memory_time(traffic, traffic, device, constants) + again
-    work = np.ceil(np.asarray(rows) / device.units) * clocks / clock
+    work = np.ceil(np.asarray(rows) / device.units) * clocks / device.clock
     return p_norm(memory, work, constants.overlap)

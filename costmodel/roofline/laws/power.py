@@ -40,6 +40,20 @@ def sustained_clock(device: DeviceColumns, flops_per_clock: Array, energy: Array
     return clock
 
 
+def burst_clock(
+    sustained: Array, device: DeviceColumns, busy: Array, constants: Constants
+) -> Array:
+    """Clock in Hz during dense work that lasts `busy` seconds between idle times.
+
+    The power controller averages over a window: shorter work runs with a share of the headroom up
+    to the boost clock. Endless work (a network without pauses) runs at the sustained clock.
+    """
+    headroom = np.maximum(device.clock - sustained, 0.0)
+    share = constants.burst_share / (1 + busy / constants.burst_window)
+    clock: Array = sustained + headroom * share
+    return clock
+
+
 def vector_unit_rate(device: DeviceColumns, constants: Constants) -> Array:
     """FLOP/s per unit of float32 fused multiply-adds at the sustained clock."""
     per_clock = 2 * device.vector_lanes
