@@ -34,6 +34,9 @@ def conv():
 def number():
     return 7
 
+def views():
+    return nn.Flatten()
+
 def broken():
     raise RuntimeError("no weights here")
 """
@@ -118,6 +121,7 @@ def test_unknown_model(fails: Any, source: str, expected: str) -> None:
         ("raises", "the gate is closed"),
         ("number", "expected a torch.nn.Module"),
         ("broken", "no weights here"),
+        ("views", "no operator that takes time"),
         ("rises", "raises"),
     ],
 )

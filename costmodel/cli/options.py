@@ -116,14 +116,21 @@ def sample_shape(text: str | None) -> tuple[int, ...] | None:
 def load_models(
     sources: Iterable[str], input_shape: str | None = None, batch: int = 1
 ) -> list[Graph]:
-    """Trace models, with progress on stderr; what their code prints goes there too."""
+    """Trace models, with progress on stderr; what their code prints goes there too.
+
+    Raises:
+        UsageError: if there is nothing to predict.
+    """
     shape = sample_shape(input_shape)
     graphs = []
     for source in sources:
         with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
             from costmodel.tracing.source import load_graph
 
-            graphs.append(load_graph(source, batch, shape))
+            graph = load_graph(source, batch, shape)
+        if all(op.is_view for op in graph.ops):
+            raise UsageError(f"{source}: the model ran no operator that takes time")
+        graphs.append(graph)
     return graphs
 
 

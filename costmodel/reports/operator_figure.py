@@ -28,17 +28,16 @@ class Panel(NamedTuple):
     """One quantity over channels."""
 
     title: str
-    axis: str
     value: Callable[[Point], float]
     show: Callable[[float], str]
     """Text of a tick, with its unit."""
 
 
 PANELS = (
-    Panel("Latency", "latency", lambda point: point.time, show_time),
-    Panel("Achieved arithmetic", "achieved", lambda point: point.achieved_flops, show_flops_rate),
-    Panel("Multiply-accumulates", "MACs", lambda point: point.macs, show_macs),
-    Panel("Arithmetic intensity", "intensity", lambda point: point.intensity, show_intensity),
+    Panel("Latency", lambda point: point.time, show_time),
+    Panel("Achieved arithmetic", lambda point: point.achieved_flops, show_flops_rate),
+    Panel("Multiply-accumulates", lambda point: point.macs, show_macs),
+    Panel("Arithmetic intensity", lambda point: point.intensity, show_intensity),
 )
 
 
@@ -79,7 +78,7 @@ def operator_figure(comparison: OperatorComparison) -> Any:
         figure.update_xaxes(type="log", title="channels", exponentformat="none", **place)
         figure.update_xaxes(tickvals=_ticks(comparison.channels), **place)
         values = [panel.value(point) for point in comparison.points]
-        figure.update_yaxes(title=panel.axis, **_log_axis(values, panel.show), **place)
+        figure.update_yaxes(**_log_axis(values, panel.show), **place)
     beaten = [point for point in comparison.points if point.beaten_by]
     if beaten:
         figure.add_trace(
