@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import compare_ops, devices, explain, predict, roofline, summary
+from costmodel.cli import cache, compare_ops, devices, explain, predict, roofline, summary
 from costmodel.errors import CostModelError, SpecError
 
 USAGE_ERROR = 2
@@ -31,6 +31,7 @@ app.command("roofline")(roofline.roofline)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("explain")(explain.explain)
 app.add_typer(devices.app, name="devices")
+app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

@@ -50,6 +50,8 @@ class Networks:
     """(rows,) how often each row runs."""
     network: Array
     """(rows,) index of the network each row belongs to."""
+    kinds: tuple[str, ...] = ()
+    """(rows,) kind of operator of each row."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -85,12 +87,14 @@ class Networks:
 def stack_networks(cases: Iterable[Case], precision: str = "fp32") -> Networks:
     """Stack networks, each at its own batch size."""
     names, measured, parts, counts, owners = [], [], [], [], []
+    kinds: list[str] = []
     policy = get_precision(precision)
     for index, case in enumerate(cases):
         workload = workload_of(columns_of(case.graph))
         batches = np.array([float(case.batch)])
         parts.append(operator_columns(workload, batches, policy, _dtypes(policy.matrix)))
         counts.append(workload.counts)
+        kinds += workload.kinds
         owners.append(np.full(len(workload.counts), index))
         names.append(case.name)
         measured.append(case.seconds)
@@ -100,6 +104,7 @@ def stack_networks(cases: Iterable[Case], precision: str = "fp32") -> Networks:
         stack(parts),
         np.concatenate(counts).astype(np.float64),
         np.concatenate(owners),
+        tuple(kinds),
     )
 
 

@@ -1,0 +1,193 @@
+"""Traced graphs on disk: a model that was traced before is read in a fraction of the time.
+
+An entry is a gzip of `Graph.to_json`, named by a digest of all that the trace depends on: the
+source string, batch, shape and conditions, the versions of torch, timm, torchvision and
+transformers, the format of graphs and the code of this package's tracer and zoo. An entry that
+cannot be read counts as absent, and each is written in one step, so that processes may share it.
+
+Models that live in files (FILE.py, FILE.onnx, FILE.pt2, hf:CONFIG.json) are never kept, since
+what they import can change unseen.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from costmodel import __version__
+from costmodel.errors import GraphError, UsageError
+from costmodel.graph import FORMAT_VERSION, Graph
+
+ENVIRONMENT_VARIABLE = "COSTMODEL_CACHE"
+SUFFIX = ".json.gz"
+KEPT_KINDS = ("zoo", "timm", "torchvision", "hf")
+"""Kinds of sources whose models come from installed packages."""
+
+_PACKAGES = ("torch", "timm", "torchvision", "transformers")
+_UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, GraphError)
+
+
+class CacheInfo(NamedTuple):
+    """What the cache holds."""
+
+    folder: Path
+    entries: int
+    bytes: int
+    """On disk."""
+
+
+def cache_folder() -> Path:
+    """Where graphs are kept: $COSTMODEL_CACHE, or the user's cache folder of the platform."""
+    if chosen := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        return Path(base) / "costmodel" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "costmodel"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costmodel"
+
+
+def is_kept(source: str, conditions: dict[str, Any]) -> bool:
+    """Whether a source's graph may be kept: not one from a file, nor one with symbolic sizes."""
+    kind, separator, name = source.partition(":")
+    from_file = name.partition("?")[0].lower().endswith((".py", ".json", ".onnx", ".pt2"))
+    if not separator or kind not in KEPT_KINDS or from_file:
+        return False
+    return not conditions.get("symbolic")
+
+
+def cache_key(
+    source: str, batch: int, input_shape: Sequence[int] | None, conditions: dict[str, Any]
+) -> str:
+    """The digest that names an entry: hexadecimal SHA-256."""
+    parts = {
+        "source": source,
+        "batch": batch,
+        "shape": None if input_shape is None else list(input_shape),
+        "conditions": {name: conditions[name] for name in sorted(conditions)},
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "costmodel": [__version__, _tracer_digest()],
+        "format": FORMAT_VERSION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def cached_graph(
+    source: str,
+    batch: int = 1,
+    input_shape: Sequence[int] | None = None,
+    *,
+    folder: Path | None = None,
+    enabled: bool = True,
+    **conditions: Any,
+) -> Graph:
+    """`load_graph`, or what an earlier call with the same arguments found.
+
+    Args:
+        source: of the model.
+        batch: to trace at.
+        input_shape: of one sample.
+        folder: of the cache, by default `cache_folder()`.
+        enabled: whether to look into the cache and add to it.
+        conditions: as `load_graph` takes them.
+
+    Raises:
+        CostModelError: whatever `load_graph` raises; failures are not kept.
+    """
+    if not enabled or not is_kept(source, conditions):
+        return _trace(source, batch, input_shape, conditions)
+    key = cache_key(source, batch, input_shape, conditions)
+    path = (folder or cache_folder()) / key[:2] / f"{key[2:]}{SUFFIX}"
+    found = _read(path)
+    if found is None:
+        found = _trace(source, batch, input_shape, conditions)
+        _write(path, found)
+    return found
+
+
+def cache_info(folder: Path | None = None) -> CacheInfo:
+    """How many graphs the cache holds, and their size."""
+    place = folder or cache_folder()
+    sizes = [path.stat().st_size for path in _entries(place)]
+    return CacheInfo(place, len(sizes), sum(sizes))
+
+
+def clear_cache(folder: Path | None = None) -> CacheInfo:
+    """Delete every entry, and nothing else; returns what there was.
+
+    Raises:
+        UsageError: if an entry cannot be deleted.
+    """
+    place = folder or cache_folder()
+    before = cache_info(place)
+    for path in list(_entries(place)):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot delete {path}: {error.strerror or error}") from error
+    return before
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"[0-9a-f][0-9a-f]/*{SUFFIX}")
+
+
+def _trace(
+    source: str, batch: int, input_shape: Sequence[int] | None, conditions: dict[str, Any]
+) -> Graph:
+    from costmodel.tracing.source import load_graph
+
+    return load_graph(source, batch, input_shape, **conditions)
+
+
+def _read(path: Path) -> Graph | None:
+    try:
+        return Graph.from_json(gzip.decompress(path.read_bytes()).decode())
+    except _UNREADABLE:
+        return None
+
+
+def _write(path: Path, graph: Graph) -> None:
+    """Keep a graph; where that is not possible (a full or read-only disk), go on without."""
+    temporary = ""
+    try:
+        data = gzip.compress(graph.to_json().encode(), 6, mtime=0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except (OSError, GraphError):
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _tracer_digest() -> str:
+    """Of the code that graphs come from, so that a mended tracer never reads its old mistakes."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256((package / "graph.py").read_bytes())
+    for folder in ("tracing", "zoo"):
+        for path in sorted((package / folder).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
