@@ -14,7 +14,7 @@ from typing import Any
 from costmodel.errors import UnknownNameError, UsageError
 from costmodel.formulas.columns import bind_op
 from costmodel.formulas.cost import Cost
-from costmodel.formulas.notation import number, substituted, text
+from costmodel.formulas.notation import number, substituted, text, tidy
 from costmodel.formulas.registry import Formula, get_formula
 from costmodel.formulas.symbols import BYTES, MEANING, expression, symbol
 from costmodel.graph import Graph, Op
@@ -37,6 +37,10 @@ SHORTHANDS = {
     "c": ("c_in", "c_out"),
 }
 """What one symbol sets in a formula that does not have it: k = 3 is k_h = k_w = 3."""
+
+
+_LONG = 100
+"""Characters beyond which a quotient of two quantities is named instead of written out."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Quantity:
         lines = [text(self.formula)] if self.formula.free_symbols else []
         if used:
             lines.append(substituted(self.formula, used))
+        if self.name == "intensity" and lines and len(lines[0]) > _LONG:
+            lines = ["FLOPs / (bytes read + bytes written)"]
         if self.value is None:
             lines.append(text(self.simplified))
         else:
@@ -359,15 +365,12 @@ def _explain(
 
 
 def _quantities(cost: Cost, exact: Cost, substitution: Mapping[Any, Any]) -> tuple[Quantity, ...]:
-    import sympy
-
     found = []
     for name in QUANTITIES:
         if name == "intensity" and exact.bytes == 0:
             continue
-        symbolic = sympy.factor(sympy.sympify(getattr(cost, name)))
-        simplified = sympy.factor(sympy.sympify(getattr(exact, name)))
-        found.append(Quantity(name, symbolic, simplified, substitution))
+        formula, simplified = tidy(getattr(cost, name)), tidy(getattr(exact, name))
+        found.append(Quantity(name, formula, simplified, substitution))
     return tuple(found)
 
 
@@ -395,7 +398,7 @@ def _textbook(
             "memory accesses (elements)",
             sympy.sympify(book.accesses(**symbols)),
             sympy.sympify(book.accesses(**at_values)),
-            sympy.factor(sympy.sympify(one_byte.bytes)),
+            tidy(one_byte.bytes),
             book.citation,
             book.difference,
         )

@@ -93,9 +93,9 @@ class Formula:
     @property
     def intensity(self) -> Any:
         """Arithmetic intensity in FLOP per byte, as a sympy expression."""
-        import sympy
+        from costmodel.formulas.notation import tidy
 
-        return sympy.simplify(self.cost.intensity)
+        return tidy(self.cost.intensity)
 
     # ------------------------------------------------------------ evaluation
 
@@ -214,10 +214,12 @@ class Formula:
         """
         import sympy
 
+        from costmodel.formulas.notation import tidy
+
         if not hasattr(self.cost, quantity):
             known = ", ".join((*COST_FIELDS, "flops", "bytes", "intensity"))
             raise UsageError(f"formula {self.name!r} has no {quantity!r}; it has {known}")
-        result: str = sympy.latex(sympy.simplify(getattr(self.cost, quantity)))
+        result: str = sympy.latex(tidy(getattr(self.cost, quantity)))
         return result
 
     def _repr_latex_(self) -> str:

@@ -9,6 +9,17 @@ from typing import Any
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def tidy(expression: Any) -> Any:
+    """An expression with common factors in front and equal ones of a fraction cancelled.
+
+    Quick, unlike a full simplification: sums are not multiplied out.
+    """
+    import sympy
+
+    above, below = sympy.fraction(sympy.together(sympy.sympify(expression)))
+    return sympy.factor_terms(above) / sympy.factor_terms(below)
+
+
 def text(expression: Any) -> str:
     """A sympy expression in the field's signs: "c_in·c_out·k²", "⌈l/512⌉"."""
     import sympy
