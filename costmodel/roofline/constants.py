@@ -36,66 +36,72 @@ class Constants:
 
     # combining
     overlap: float = _constant(
-        1.75, 1.2, 8, "1", "exponent of the norm that joins compute and memory time; high is full overlap"
+        1.76, 1.2, 8, "1", "exponent of the norm that joins compute and memory time; high is full overlap"
     )
     launch: float = _constant(
-        5e-6, 1e-6, 1.2e-5, "s", "from one eager operator's end to the next one's start"
+        8e-06, 2e-6, 8e-6, "s", "from one eager operator's end to the next one's start"
     )
     compiled_launch: float = _constant(
         2e-6, 5e-7, 1e-5, "s", "the same between kernels of a compiled graph"
     )
     # memory
-    dram_share: float = _constant(0.97, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
+    dram_share: float = _constant(1.0, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
     cache_share: float = _constant(
-        0.25, 0.1, 1, "1", "of 64 bytes per unit and clock, from the shared cache"
+        0.105, 0.1, 1, "1", "of 64 bytes per unit and clock, from the shared cache"
     )
     write_residency: float = _constant(
         0.1, 0, 1, "1", "of the chance that a read would hit, for a write not to reach DRAM"
     )
     # extra passes over the data, as a share of the operator's own traffic
-    strided_pass: float = _constant(0.23, 0, 4, "1", "reading a tensor that leaves gaps")
-    norm_pass: float = _constant(0.28, 0, 2, "1", "normalisation: statistics before the result")
-    pooling_pass: float = _constant(0.41, 0, 4, "1", "pooling: overlapping windows")
-    movement_pass: float = _constant(0.28, 0, 2, "1", "copies whose two orders differ")
+    strided_pass: float = _constant(0.158, 0, 4, "1", "reading a tensor that leaves gaps")
+    norm_pass: float = _constant(0.0005, 0, 2, "1", "normalisation: statistics before the result")
+    pooling_pass: float = _constant(0.028, 0, 4, "1", "pooling: overlapping windows")
+    movement_pass: float = _constant(1.21, 0, 2, "1", "copies into another order")
+    fused_reread: float = _constant(
+        1.0, 0, 2, "1", "reads again by a fused operator that reduces what it also passes on"
+    )
     bias_pass: float = _constant(
-        1.96, 0, 2, "1", "convolution bias, added in place by an operator of its own; 1 is one "
+        1.76, 0, 2, "1", "convolution bias, added in place by an operator of its own; 1 is one "
         "read and one write of the output"
     )  # fmt: skip
     # matrix products
-    matrix_share: float = _constant(1.0, 0.5, 1, "1", "of the matrix peak, for endless products")
+    matrix_share: float = _constant(1.0, 0.5, 1, "1", "of the matrix peak at the rated boost clock, for endless products")
     contraction: float = _constant(
-        62, 0, 300, "elements", "depth spent filling and draining the pipeline of a tile"
+        48.4, 0, 300, "elements", "depth spent filling and draining the pipeline of a tile"
     )
     tile_edge: float = _constant(
-        1.3, 0, 100, "elements", "edge length lost per tile and side to loading operands"
+        0.002, 0, 100, "elements", "edge length lost per tile and side to loading operands"
     )
     misaligned: float = _constant(
-        0.31, 0, 1, "1", "extra time of 16-bit products with sizes that are no multiple of 8"
+        0.429, 0, 1, "1", "extra time of 16-bit products with sizes that are no multiple of 8"
     )
-    grouped_share: float = _constant(1.0, 0.05, 1, "1", "of the matrix peak, grouped convolution")
-    grouped_contraction: float = _constant(4, 0, 200, "elements", "depth lost per group")
-    grouped_columns: float = _constant(40, 0, 200, "elements", "width lost per group")
+    grouped_share: float = _constant(0.901, 0.05, 1, "1", "of the matrix peak, grouped convolution")
+    grouped_contraction: float = _constant(7.66, 0, 200, "elements", "depth lost per group")
+    grouped_columns: float = _constant(19.2, 0, 200, "elements", "width lost per group")
     # attention
     attention_share: float = _constant(1.0, 0.05, 1, "1", "of the matrix peak, fused attention")
-    attention_contraction: float = _constant(3, 0, 300, "elements", "head size lost")
+    attention_contraction: float = _constant(7.58, 0, 300, "elements", "head size lost")
     score_traffic: float = _constant(
-        0.33, 0, 2, "1", "of writing and reading float32 scores twice, off the fused path"
+        0.928, 0, 2, "1", "of writing and reading float32 scores twice, off the fused path"
     )
     # convolution layout
     reorder_window: float = _constant(
-        1.15, 0, 2, "1", "of reading and writing both tensors again to convert 16-bit NCHW"
+        1.58, 0, 2, "1", "of reading and writing both tensors again to convert 16-bit NCHW"
     )
-    reorder_pointwise: float = _constant(0.004, 0, 2, "1", "the same, for 1x1 kernels")
-    reorder_grouped: float = _constant(1.03, 0, 3, "1", "the same, for grouped kernels")
+    reorder_pointwise: float = _constant(0.316, 0, 2, "1", "the same, for 1x1 kernels")
+    reorder_grouped: float = _constant(1.46, 0, 3, "1", "the same, for grouped kernels")
     # depthwise convolution on scalar lanes
-    depthwise_tap: float = _constant(6.7, 0.5, 30, "cycles", "per tap and output, NCHW, k = 1, 3, 5")
-    depthwise_output: float = _constant(56, 0, 300, "cycles", "per output besides its taps, NCHW")
-    depthwise_tap_other: float = _constant(27, 0.5, 60, "cycles", "per tap and output, other sizes")
-    depthwise_tap_nhwc: float = _constant(0.32, 0.1, 30, "cycles", "per tap and output, NHWC")
-    depthwise_output_nhwc: float = _constant(240, 0, 400, "cycles", "per output, NHWC")
+    depthwise_tap: float = _constant(3.52, 0.5, 30, "cycles", "per tap and output, NCHW, k = 1, 3, 5")
+    depthwise_output: float = _constant(117, 0, 300, "cycles", "per output besides its taps, NCHW")
+    depthwise_tap_other: float = _constant(24.0, 0.5, 60, "cycles", "per tap and output, other sizes")
+    depthwise_tap_nhwc: float = _constant(0.155, 0.1, 30, "cycles", "per tap and output, NHWC")
+    depthwise_output_nhwc: float = _constant(135, 0, 400, "cycles", "per output, NHWC")
+    depthwise_tap_nhwc_other: float = _constant(
+        5.99, 0.5, 100, "cycles", "per tap and output, other sizes, NHWC"
+    )
     # starved kernels
     starved_step: float = _constant(
-        600, 1, 2000, "cycles", "per plane, where one thread serves one output pixel of all planes"
+        494, 1, 2000, "cycles", "per plane, where one thread serves one output pixel of all planes"
     )
 
 

@@ -169,6 +169,8 @@ class _Run:
             biased = (ops.convolution | ops.grouped) & ops.bias
             one_pass = 2 * written * self._per_byte(2 * written)
             total = total + np.where(self.gpu & biased, constants.bias_pass, 0.0) * one_pass
+        if self.on("passes"):
+            total = total + constants.fused_reread * ops.reduces * reads
         if self.on("attention"):
             scores = 4 * ops.batches * ops.rows * ops.columns
             traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
@@ -182,7 +184,7 @@ class _Run:
             1
             + constants.norm_pass * ops.normalization
             + constants.pooling_pass * ops.pooling
-            + constants.movement_pass * ops.movement
+            + constants.movement_pass * ops.reordering
         )
         strided = ops.strided & ~ops.matrix & ~ops.depthwise
         return factor * (1 + constants.strided_pass * strided)

@@ -63,7 +63,9 @@ class OperatorColumns:
     attention: Array
     normalization: Array
     pooling: Array
-    movement: Array
+    reordering: Array
+    """Copies into another order: all movement but casts."""
+    reduces: Array
     bilinear: Array
     channels_last: Array
     strided: Array
@@ -139,7 +141,10 @@ def operator_columns(
         attention=is_kind("attention"),
         normalization=is_kind("normalization"),
         pooling=is_kind("pooling"),
-        movement=is_kind("movement"),
+        reordering=is_kind("movement") & np.array(
+            [not t.endswith("::_to_copy") for t in workload.targets], dtype=bool
+        ),
+        reduces=trait("reduces"),
         bilinear=np.array(["upsample_bilinear" in t for t in workload.targets], dtype=bool),
         channels_last=trait("channels_last"),
         strided=trait("strided"),

@@ -48,12 +48,14 @@ class Traits(NamedTuple):
     constant: bool
     """Whether it works on weights alone, the same for every batch size."""
     unfused: bool
-    """Attention that leaves the fused path: a mask, or inputs that are not 4-D."""
+    """Attention that leaves the fused path: inputs that are not 4-D."""
     taps: int
     """Kernel taps of a convolution, 0 for others."""
     kernel_is_square: bool
     bias: bool
     """Convolution with a bias."""
+    reduces: bool
+    """A fused operator that reduces data which it also passes on: it reads it twice."""
     planes: float
     """Image planes of the output (samples x channels) at the traced batch, 0 if not 4-D."""
     pixels: float
@@ -177,17 +179,25 @@ def _traits(
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
         strided=any(spec.batched and not is_dense(spec) for spec in data),
         constant=not output.batched,
-        unfused=op.target.endswith("scaled_dot_product_attention")
-        and (len(main.shape) != 4 or bool(values.get("e_mask", 0))),
+        unfused=op.target.endswith("scaled_dot_product_attention") and len(main.shape) != 4,
         taps=int(values.get("k_h", 1) * values["k_w"] * values.get("k_d", 1))
         if "k_w" in values
         else 0,
         kernel_is_square=bool(square),
         bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
+        reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
         planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
     )
 
+
+_REDUCING = frozenset(
+    f"aten::{name}"
+    for name in (
+        "mean", "sum", "var_mean", "_adaptive_avg_pool2d", "native_group_norm", "group_norm",
+    )
+)  # fmt: skip
+"""Operators that reduce whole planes, whose elements are then needed again."""
 
 _NEVER = Reuse(0.0, 0.0, 0.0)
 

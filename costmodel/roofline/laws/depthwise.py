@@ -26,7 +26,8 @@ def depthwise_seconds(
     unrolled = square & np.isin(taps, (1, 9, 25))
     tap = np.where(unrolled, constants.depthwise_tap, constants.depthwise_tap_other)
     planar = tap * taps + constants.depthwise_output
-    interleaved = constants.depthwise_tap_nhwc * taps + constants.depthwise_output_nhwc
+    tap = np.where(unrolled, constants.depthwise_tap_nhwc, constants.depthwise_tap_nhwc_other)
+    interleaved = tap * taps + constants.depthwise_output_nhwc
     return np.asarray(outputs * np.where(channels_last, interleaved, planar) / lane_rate)
 
 
