@@ -173,11 +173,3 @@ def test_files_begin_with_the_editor_modeline():
     for path in catalogue_folder().glob("*.yaml"):
         first = path.read_text().splitlines()[0]
         assert first == "# yaml-language-server: $schema=device.schema.json"
-
-
-def test_the_readme_lists_what_is_unverified():
-    text = (catalogue_folder() / "README.md").read_text()
-    listed = text.partition("<!-- unverified -->")[2]
-    for device in DEVICES:
-        unverified = [k for k, s in device.sources.items() if s.verified == "unverified"]
-        assert (f"| {device.id} | {', '.join(unverified)} |" in listed) == bool(unverified)

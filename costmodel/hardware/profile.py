@@ -37,6 +37,7 @@ Engine = Literal["scalar", "vector", "matrix"]
 ClockKind = Literal["base", "boost", "matrix_boost", "sustained"]
 DATE_PATTERN = r"^[12][0-9]{3}(-[01][0-9](-[0-3][0-9])?)?$"
 Scope = Literal["unit", "cluster", "device"]
+Verified = Literal["vendor", "secondary", "unverified"]
 
 
 class Source(Entry):
@@ -52,9 +53,10 @@ class Source(Entry):
     url: str | None = Field(
         default=None, description="Where it can be read.", pattern=r"^https?://\S+$"
     )
-    verified: Literal["vendor", "secondary", "unverified"] = Field(
-        description="vendor: its text was compared with this file. secondary: two independent "
-        "reproductions of its numbers were. unverified: from memory of the document; see README."
+    verified: Verified = Field(
+        description="vendor: the text of the maker's own document was compared with this file. "
+        "secondary: a document by others was, or what others reproduce of the maker's. "
+        "unverified: neither was at hand; see README."
     )
 
     @field_validator("date", mode="before")

@@ -1,0 +1,169 @@
+"""How far numbers were checked: the counting, and the README's list of what was not."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from costmodel.errors import UsageError
+from costmodel.hardware import catalogue_folder, list_devices
+from costmodel.hardware.profile import numbers
+from costmodel.hardware.reading import read_file
+from costmodel.hardware.validation import parse_profile
+from costmodel.hardware.verification import (
+    BEGIN,
+    END,
+    LEVELS,
+    count_levels,
+    level_of,
+    number_name,
+    readme_block,
+    replace_block,
+    unverified,
+)
+
+TEXT = """\
+name: A GPU of two units
+vendor: Nobody
+kind: gpu
+year: 2020
+microarchitecture: None
+sources:
+  maker: {title: A datasheet, publisher: Nobody, section: all, date: 2020, verified: vendor}
+  press: {title: A review, publisher: Someone, section: all, date: 2020, verified: secondary}
+  memory: {title: A memory, publisher: Nobody, section: all, date: 2020, verified: unverified}
+compute:
+  unit_name: SM
+  units: {value: 2, source: maker, kind: datasheet}
+  clocks:
+    base: {value: 800 MHz, source: press, kind: datasheet}
+    boost: {value: 1 GHz, source: [maker, press], kind: datasheet}
+    sustained: {value: null, reason: not published}
+  others:
+    - name: small
+      units: {value: 4, source: press, kind: datasheet}
+      clock: {value: 900 MHz, source: memory, kind: datasheet}
+peaks:
+  - {dtype: float32, engine: vector, value: 256 GFLOP/s, per_clock: 128, source: maker,
+     kind: datasheet}
+  - {dtype: float16, engine: matrix, accumulate: float32, value: 1 TFLOP/s, per_clock: 512,
+     source: [press, memory], kind: datasheet}
+memory:
+  - name: dram
+    scope: device
+    capacity: {value: 4 GiB, source: maker, kind: datasheet}
+    bandwidth: {value: 32 GB/s, source: memory, kind: datasheet}
+board_power: {value: 20 W, source: press, kind: datasheet}
+interconnect:
+  - {name: PCIe 3.0 x16, bandwidth: {value: 15.75 GB/s, source: memory, kind: datasheet}}
+launch_overhead: {value: null, reason: not timed}
+"""
+
+DEVICES = list_devices()
+
+
+@pytest.fixture(scope="module")
+def device():
+    return parse_profile("two", TEXT)
+
+
+def test_a_number_is_as_good_as_its_weakest_source(device):
+    clocks = device.compute.clocks
+    assert level_of(device, device.compute.units) == "vendor"
+    assert level_of(device, clocks.base) == "secondary"
+    assert level_of(device, clocks.boost) == "secondary"
+    assert level_of(device, device.peaks[1]) == "unverified"
+    assert level_of(device, clocks.sustained) is None
+
+
+def test_counts_are_those_counted_by_hand(device):
+    assert count_levels([device]) == {"vendor": 3, "secondary": 4, "unverified": 4}
+    assert count_levels([device, device]) == {"vendor": 6, "secondary": 8, "unverified": 8}
+
+
+def test_unverified_numbers_are_named_in_words(device):
+    assert list(unverified(device)) == [
+        ("memory", "small clock"),
+        ("memory", "float16 matrix float32"),
+        ("memory", "dram bandwidth"),
+        ("memory", "PCIe 3.0 x16"),
+    ]
+    assert number_name(device, "compute.clocks.boost") == "boost"
+    assert number_name(device, "board_power") == "board power"
+
+
+@pytest.mark.parametrize("profile", DEVICES, ids=str)
+def test_every_number_of_a_device_has_a_name_of_its_own(profile):
+    names = [number_name(profile, path) for path, _ in numbers(profile)]
+    assert len(names) == len(set(names))
+
+
+def raw_citations(data):
+    """Yield the list of sources of every value that is not null, from a file's plain data."""
+    if isinstance(data, list):
+        for item in data:
+            yield from raw_citations(item)
+    elif isinstance(data, dict):
+        if data.get("value") is not None:
+            source = data["source"]
+            yield source if isinstance(source, list) else [source]
+        for key, item in data.items():
+            if key != "sources":
+                yield from raw_citations(item)
+
+
+def test_the_readme_lists_exactly_what_is_unverified():
+    listed = {}
+    text = (catalogue_folder() / "README.md").read_text(encoding="utf-8")
+    block = text.partition(BEGIN)[2].partition(END)[0]
+    for device_id, key, names in re.findall(r"^\| (\S+) \| (\w+) \| (.+) \|$", block, re.M)[1:]:
+        listed[device_id, key] = len(names.split(", "))
+    found, levels = Counter(), Counter()
+    for path in catalogue_folder().glob("*.yaml"):
+        data = read_file(path).data
+        for keys in raw_citations(data):
+            marks = [data["sources"][key]["verified"] for key in keys]
+            levels[next(x for x in ("unverified", "secondary", "vendor") if x in marks)] += 1
+            found.update(
+                (path.stem, key)
+                for key, mark in zip(keys, marks, strict=True)
+                if mark == "unverified"
+            )
+    assert listed == dict(found), "run python -m costmodel.hardware.verification --write"
+    assert levels == count_levels(DEVICES)
+    printed = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", block)[:4]]
+    assert printed == [levels.total(), *(levels[x] for x in reversed(LEVELS))]
+
+
+def test_the_readme_is_the_generated_one():
+    text = (catalogue_folder() / "README.md").read_text(encoding="utf-8")
+    assert replace_block(text, readme_block(DEVICES)) == text
+
+
+def test_a_readme_without_the_block_is_refused():
+    with pytest.raises(UsageError, match="no block to replace"):
+        replace_block("# Device profiles\n", "block")
+
+
+# Those of which timings are at hand: what they rest on must have been looked at.
+TIMED = (
+    *("p4", "p100-pcie", "v100-pcie-32gb", "v100-sxm2", "t4", "a100-pcie-40gb", "rtx-3090"),
+    *("rtx-4090", "mi250-gcd", "mi250"),
+)
+
+
+def test_devices_with_timings_rest_on_documents_that_were_seen():
+    by_id = {device.id: device for device in DEVICES}
+    for name in TIMED:
+        assert list(unverified(by_id[name])) == [], name
+
+
+def test_the_module_prints_the_counts():
+    command = [sys.executable, "-m", "costmodel.hardware.verification"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0].split() == ["device", "vendor", "secondary", "unverified"]
+    assert len(lines) == len(DEVICES) + 2
+    counts = count_levels(DEVICES)
+    assert lines[-1].split() == ["total", *(str(counts[x]) for x in reversed(LEVELS))]
