@@ -87,17 +87,11 @@ def operator_costs(graph: Graph) -> dict[int, Cost]:
 
 def _cost_of(row: Row) -> Cost:
     formula = get_formula(row.binding.formula)
-    width = DTYPE_BYTES["float32"]
-    widths = {
-        "b_x": lambda: row.data.bytes_per_element(width),
-        "b_w": lambda: row.weights.bytes_per_element(width),
-        "b_y": lambda: row.output.bytes_per_element(width),
-    }
+    operands = {"b_x": row.data, "b_w": row.weights, "b_y": row.output}
     values = dict(row.binding.values)
-    for name, get in widths.items():
-        if name in formula.symbols:
-            value = get()
-            values[name] = sympy.cancel(value) if isinstance(value, sympy.Basic) else value
+    for name in operands.keys() & set(formula.symbols):
+        width: Any = operands[name].bytes_per_element(DTYPE_BYTES["float32"])
+        values[name] = sympy.cancel(width) if isinstance(width, sympy.Basic) else width
     return formula(**values)
 
 
@@ -225,14 +219,13 @@ def evaluate(graph: Graph, sizes: Mapping[str, Any]) -> Cost:
             raise UsageError(f"{name}: expected whole numbers of at least 1")
     spread = dict(zip(arrays, np.broadcast_arrays(*arrays.values()), strict=True))
     shape = next(iter(spread.values())).shape if spread else ()
-    for guard, names, holds in _compiled_guards(graph):
-        if all(name in spread for name in names):
-            kept = np.broadcast_to(holds(*(spread[n] for n in names)), shape)
-            if not kept.all():
-                where = np.unravel_index(int(np.argmin(kept)), shape)
-                raise GraphError(
-                    _broken(graph, {name: int(spread[name][where]) for name in names}, guard)
-                )
+    guards, holds = _compiled_guards(graph, tuple(spread))
+    for guard, kept in zip(guards, holds(*spread.values()), strict=True):
+        everywhere = np.broadcast_to(kept, shape)
+        if not everywhere.all():
+            where = np.unravel_index(int(np.argmin(everywhere)), shape)
+            given = {name: int(values[where]) for name, values in spread.items()}
+            raise GraphError(_broken(graph, given, guard))
     names, function = _compiled_cost(graph)
     totals = function(*(spread[name] for name in names))
     return Cost(*(np.broadcast_to(np.asarray(t, dtype=np.float64), shape) for t in totals))
@@ -247,12 +240,13 @@ def _compiled_cost(graph: Graph) -> tuple[tuple[str, ...], Callable[..., Any]]:
 
 
 @lru_cache(maxsize=64)
-def _compiled_guards(graph: Graph) -> tuple[tuple[Any, tuple[str, ...], Callable[..., Any]], ...]:
-    result = []
-    for guard in graph.guards:
-        symbols = sorted(guard.free_symbols, key=str)
-        result.append((guard, tuple(map(str, symbols)), _compile(symbols, guard)))
-    return tuple(result)
+def _compiled_guards(
+    graph: Graph, names: tuple[str, ...]
+) -> tuple[tuple[Any, ...], Callable[..., Any]]:
+    """The guards that speak of the given sizes only, and a function that checks them all."""
+    symbols = [_known(graph)[name] for name in names]
+    guards = tuple(g for g in graph.guards if g.free_symbols <= set(symbols))
+    return guards, _compile(symbols, list(guards))
 
 
 _floor_divide = sympy.Function("floor_divide")
@@ -265,7 +259,7 @@ _NUMERIC = {
 }
 
 
-def _compile(symbols: list[Any], expressions: Any) -> Callable[..., Any]:
+def _compile(symbols: list[Any], expressions: list[Any]) -> Callable[..., Any]:
     """A NumPy function of the symbols; quotients are divided as whole numbers, so exactly."""
 
     def exact(expression: Any) -> Any:
@@ -277,11 +271,7 @@ def _compile(symbols: list[Any], expressions: Any) -> Callable[..., Any]:
         )
         return expression.replace(sympy.Min, _smallest).replace(sympy.Max, _largest)
 
-    if isinstance(expressions, list):
-        expressions = [exact(e) for e in expressions]
-    else:
-        expressions = exact(expressions)
     function: Callable[..., Any] = sympy.lambdify(
-        symbols, expressions, modules=[_NUMERIC, "numpy"], cse=True
+        symbols, [exact(e) for e in expressions], modules=[_NUMERIC, "numpy"], cse=True
     )
     return function

@@ -136,7 +136,16 @@ def _run_on_meta(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, A
     return tape, (args, kwargs), result
 
 
+LARGEST_REAL_RUN = 2**32
+"""Bytes of weights up to which a model is run for real as the last rung."""
+
+
 def _run_on_cpu(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, Any]:
+    size = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    if size > LARGEST_REAL_RUN:
+        raise TraceError(
+            f"not run for real, its weights take {size / 2**30:.0f} GiB; mend what looks at values"
+        )
     if any(p.is_meta for p in (*model.parameters(), *model.buffers())):
         model = copy.deepcopy(model).to_empty(device="cpu")
         for tensor in (*model.parameters(), *model.buffers()):

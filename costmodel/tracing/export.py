@@ -31,7 +31,12 @@ Where = int | Sequence[Place]
 """A dimension of the first tensor input, or the places that share one size."""
 
 SMALLEST = 2
-"""Sizes 0 and 1 are special to the framework (they broadcast), so traces use 2 or more."""
+"""Sizes 0 and 1 are special to the framework: they broadcast, and a dimension of 1 never needs a
+copy to be reshaped. Formulas are exact from 2; at 1 they may count copies that fall away."""
+
+TRACED_AT = 5
+"""Smaller named sizes are traced at this one: a batch of 2, 3 or 4 could equal another constant
+of the model by chance, and a comparison of the two would tie the batch to it."""
 
 LONGEST_SIZE = 24
 """Operations in a size expression; plain networks stay below 12, the time to trace them beyond
@@ -50,7 +55,7 @@ def trace_symbolic(
 
     Args:
         model: on the meta device, in eval mode.
-        args: example inputs on the meta device; a named size of 1 is traced as 2.
+        args: example inputs on the meta device; named sizes below 5 are traced at 5.
         kwargs: example keyword inputs.
         symbolic: the dimension of the first tensor input behind each name, or a list of
             (input, dimension) pairs for several inputs, counted over args, then kwargs.
@@ -62,7 +67,7 @@ def trace_symbolic(
         TraceError: if torch.export fails, with its reason.
     """
     places = places_of(symbolic, tensors_in((args, kwargs)))
-    args, kwargs = _at_least(SMALLEST, places, args, kwargs)
+    args, kwargs = _at_least(TRACED_AT, places, args, kwargs)
     pinned: dict[str, int] = {}
     try:
         program = _export(model, args, dict(kwargs), places, name)
@@ -120,6 +125,7 @@ def graph_of(
         "symbolic": [str(s) for s in dict.fromkeys({**names, **unnamed}.values())],
         "fixed": fixed,
         "guards": [str(g) for g in guards],
+        "exact_from": SMALLEST,
     }
     if pinned:
         conditions["too_complex"] = list(pinned)

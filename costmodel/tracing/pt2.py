@@ -36,7 +36,8 @@ _DESCRIPTION = re.compile(r"(^|/)(models/[^/]+|serialized_exported_program)\.jso
 _SIZE_FUNCTIONS = frozenset(
     {
         "Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Equality", "Unequality",
-        "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And", "Or", "Not", "Max", "Min",
+        "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "Eq", "Ne", "Lt", "Le",
+        "Gt", "Ge", "And", "Or", "Not", "Max", "Min",
         "FloorDiv", "CleanDiv", "CeilDiv", "Mod", "PythonMod", "ModularIndexing", "Where",
         "IntTrueDiv", "FloatTrueDiv", "PowByNatural", "CeilToInt", "FloorToInt", "TruncToInt",
         "TruncToFloat", "RoundToInt", "ToFloat", "Identity",
@@ -101,6 +102,45 @@ def read_pt2(path: str | Path, symbolic: Mapping[str, Where] | None = None) -> G
     return graph
 
 
+def sized(graph: Graph, batch: int, sample: Sequence[int] | None) -> Graph:
+    """The graph with its dynamic sizes replaced: the first dimension by the batch.
+
+    Args:
+        graph: from `read_pt2`.
+        batch: first dimension of the first input.
+        sample: its other dimensions; needed if any of them is dynamic.
+
+    Raises:
+        UsageError: if a size is fixed in the program and another is asked for, or one is missing.
+        GraphError: if a size breaks a guard.
+    """
+    shape = graph.tensors[graph.inputs[0]].shape if graph.inputs else ()
+    wanted: list[Any] = [batch, *(sample or shape[1:])]
+    if len(wanted) != len(shape):
+        raise UsageError(
+            f"{graph.name}: input shape {tuple(wanted[1:])}: expected {len(shape) - 1} sizes, as "
+            f"in {tuple(map(str, shape[1:]))}"
+        )
+    sizes: dict[str, int] = {}
+    for dimension, (size, value) in enumerate(zip(shape, wanted, strict=True)):
+        if isinstance(size, int):
+            unasked = batch == 1 if dimension == 0 else sample is None
+            if value != size and not unasked:
+                raise UsageError(
+                    f"{graph.name}: dimension {dimension} of its input is fixed at {size}; export "
+                    f"it with a dynamic one for {value}"
+                )
+        elif isinstance(value, int):
+            sizes[str(size)] = value
+    missing = [name for name in graph.symbols if name not in sizes]
+    if missing:
+        raise UsageError(
+            f"{graph.name}: dynamic sizes {', '.join(missing)}: give the input shape, or read the "
+            "file with costmodel.tracing.pt2.read_pt2 and substitute them"
+        )
+    return graph.substitute(**sizes) if sizes else graph
+
+
 # -------------------------------------------------------------------- reading
 
 
@@ -111,11 +151,11 @@ def _program(path: Path, document: dict[str, Any]) -> ExportedProgram:
         _vet(document)
     except ValueError as error:
         raise TraceError(f"{path.name}: {error}; nothing was run") from error
-    graph = document["graph_module"]["graph"]
     try:
-        parsed = serialize._dict_to_dataclass(schema.ExportedProgram, document)
+        read: Any = serialize._dict_to_dataclass
+        parsed = read(schema.ExportedProgram, document)
         return serialize.ExportedProgramDeserializer().deserialize(
-            parsed, _weights(document), _constants(document, graph), None
+            parsed, _weights(document), _constants(document), None
         )
     except Exception as error:
         text = " ".join(str(error).split())
@@ -146,7 +186,7 @@ def _document(path: Path) -> dict[str, Any]:
             document = json.loads(archive.read(found[0]))
         except (ValueError, RecursionError, zipfile.BadZipFile) as error:
             raise UsageError(f"{path}: damaged program description: {error}") from error
-    if not isinstance(document, dict) or "graph_module" not in document:
+    if not isinstance(document, dict) or not isinstance(document.get("graph_module"), dict):
         raise UsageError(f"{path}: not a program description")
     return document
 
@@ -161,7 +201,7 @@ def _weights(document: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return result
 
 
-def _constants(document: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _constants(document: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {
         name: _without_memory(document, spec)
         for name, kind, spec in _stated(document)

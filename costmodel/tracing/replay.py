@@ -223,8 +223,9 @@ def _is_contiguous(tensor: torch.Tensor) -> bool:
 @cache
 def _is_direct(function: OpOverload) -> bool:
     """Whether an operator reaches the dispatcher as it is and makes new memory (or writes over)."""
+    qualified: Any = function.name
     composite = torch._C._dispatch_has_kernel_for_dispatch_key(
-        str(function.name()), "CompositeImplicitAutograd"
+        qualified(), "CompositeImplicitAutograd"
     )
     arguments = function._schema.arguments
     views = any(a.alias_info is not None and not a.alias_info.is_write for a in arguments)

@@ -5,6 +5,9 @@ timm:resnet50             timm's models, without weights
 torchvision:resnet50      torchvision's models, without weights
 FILE.py:factory           a function in your file that returns a module, or (module, inputs)
 FILE.onnx                 an ONNX file; nothing is run and no weights are read
+FILE.pt2                  a program saved by torch.export; nothing is run and no weights are read
+hf:bert-large             a well-known transformers model, or hf:CONFIG.json for any other;
+                          hf:llama-3.1-8b?decode=4096 for a generation step (see `huggingface`)
 
 Models are built on the meta device: no weights are allocated or downloaded.
 """
@@ -66,6 +69,8 @@ def load_graph(
         raise UsageError(f"batch {batch}: expected at least 1")
     if source.lower().endswith(".onnx"):
         return _from_onnx(source, batch, input_shape)
+    if source.lower().endswith(".pt2"):
+        return _from_pt2(source, batch, input_shape)
     with _fast_norm(fast_norm):
         found = load_source(source, batch, input_shape)
         model = _reparameterized(found.model) if reparameterized else found.model
@@ -106,12 +111,21 @@ def load_source(
     kind, separator, name = source.partition(":")
     if source.rpartition(":")[0].endswith(".py"):
         return _from_file(source, batch, input_shape)
+    if kind == "hf":
+        from costmodel.tracing.huggingface import load_huggingface
+
+        return Source(name, *load_huggingface(name, batch, input_shape))
+    if Path(source).suffix.lower() in _PICKLES:
+        raise UsageError(
+            f"{source}: a pickle, and loading one can run any code in it; save the model with "
+            "torch.export.save as .pt2, or name a function that builds it, FILE.py:factory"
+        )
     if not separator or kind not in _LOADERS:
-        kinds = ", ".join(f"{k}:NAME" for k in _LOADERS)
-        hint = f"sources are {kinds} and FILE.py:factory"
+        kinds = ", ".join(f"{k}:NAME" for k in (*_LOADERS, "hf"))
+        hint = f"sources are {kinds}, FILE.py:factory, FILE.onnx and FILE.pt2"
         if not separator:
             raise UnknownNameError("model source", source, _suggestions(source), hint)
-        raise UnknownNameError("kind of model source", kind, _LOADERS, hint)
+        raise UnknownNameError("kind of model source", kind, (*_LOADERS, "hf"), hint)
     model, sample = _LOADERS[kind](name, input_shape)
     return Source(name, model, (_images(batch, input_shape or sample),))
 
@@ -203,6 +217,16 @@ def _suggestions(name: str) -> list[str]:
     from costmodel import zoo
 
     return [f"zoo:{known}" for known in zoo.names()] + [f"timm:{name}", f"torchvision:{name}"]
+
+
+_PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
+
+
+def _from_pt2(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:
+    """A saved program, with every size known: dynamic ones from the batch and the input shape."""
+    from costmodel.tracing.pt2 import read_pt2, sized
+
+    return sized(read_pt2(source), batch, input_shape)
 
 
 def _from_onnx(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:
