@@ -12,17 +12,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.hardware import load_device
-from costmodel.measurement.kernel_prediction import measured_dispatch, predicted_latency
+from costmodel.measurement.ablation import NEUTRAL, ablated_errors
+from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
 from costmodel.measurement.kernels import KernelTable, read_kernel_folder
 from costmodel.measurement.scoring import Score, score
-from costmodel.roofline.ceilings import Target
-from costmodel.roofline.device_columns import DeviceColumns, device_columns
 from costmodel.roofline.laws.constants import Constants, constant_table
 
 Array = np.ndarray
@@ -72,18 +70,6 @@ PRIOR = 0.02
 """Weight of staying near the start, per row, in units of the log of the plausible range."""
 
 
-class Case(NamedTuple):
-    """Rows of one operator on one device."""
-
-    operator: str
-    device_name: str
-    device: DeviceColumns
-    """Of one device, expanded to (1, 1)."""
-    table: KernelTable
-    dispatch: float
-    """Seconds of the host per operator in this run."""
-
-
 @dataclass(frozen=True)
 class Result:
     """Fitted constants and the scores of every case under them."""
@@ -92,35 +78,6 @@ class Result:
     held_out: tuple[str, ...]
     scores: dict[tuple[str, str], Score]
     """By (operator, device)."""
-
-
-def kernel_cases(
-    tables: Mapping[str, KernelTable], rows: int | None = None, seed: int = 0
-) -> list[Case]:
-    """Split tables by device; at most `rows` rows each, drawn without replacement.
-
-    The host's time per operator is read from the smallest kernels of the whole table: it belongs
-    to the machine around the GPU and is a condition of the run, not of the device.
-
-    Raises:
-        UnknownNameError: if a device has no profile.
-    """
-    generator = np.random.default_rng(seed)
-    cases = []
-    for operator, table in tables.items():
-        for name in table.devices:
-            device = device_columns([Target(load_device(name))]).expand()
-            part = table.of_device(name)
-            dispatch = measured_dispatch(part)
-            if rows is not None and rows < len(part):
-                part = part.take(generator.choice(len(part), rows, replace=False))
-            cases.append(Case(operator, name, device, part, dispatch))
-    return cases
-
-
-def predict(case: Case, constants: Constants) -> Array:
-    """Seconds of every row of a case."""
-    return predicted_latency(case.operator, case.table.sizes, case.device, case.dispatch, constants)
 
 
 def score_case(case: Case, constants: Constants) -> Score:
@@ -222,12 +179,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="holds OPERATOR.csv.gz")
     parser.add_argument("--hold-out", action="append", default=[], metavar="DEVICE")
     parser.add_argument("--rotate", action="store_true", help="hold out each device in turn")
+    parser.add_argument("--ablate", action="store_true", help="switch each law off in turn")
     parser.add_argument("--operators", nargs="+", default=list(OPERATORS))
     parser.add_argument("--rows", type=int, default=600, help="per operator and device")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     tables = read_kernel_folder(options.folder, options.operators)
     devices = list(dict.fromkeys(name for table in tables.values() for name in table.devices))
+    if options.ablate:
+        _print_ablation(tables, options.rows, options.seed)
+        return 0
     rounds = [[name] for name in devices] if options.rotate else [options.hold_out]
     for held in rounds:
         result = hold_out(tables, held, options.rows, seed=options.seed)
@@ -242,6 +203,17 @@ def main(arguments: Sequence[str]) -> int:
                     f"rho {found.spearman:.4f}"
                 )
     return 0
+
+
+def _print_ablation(tables: Mapping[str, KernelTable], rows: int, seed: int) -> None:
+    cases = kernel_cases(tables, rows, seed + 1)
+    constants = fit_constants(kernel_cases(tables, rows, seed))
+    print("MAPE in percent, constants fitted to all devices and then kept")
+    print(f"{'':22}" + "".join(f"{operator:>9}" for operator in tables))
+    for law in (None, *NEUTRAL):
+        errors = ablated_errors(cases, constants, law)
+        cells = "".join(f"{100 * errors[operator]:9.1f}" for operator in tables)
+        print(f"{'all laws' if law is None else f'without {law}':22}{cells}")
 
 
 if __name__ == "__main__":

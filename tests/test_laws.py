@@ -1,0 +1,320 @@
+"""The efficiency laws are plausible: bounded by the roofline, monotone, right in their limits."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costmodel.errors import UnknownNameError, UsageError
+from costmodel.hardware import load_device
+from costmodel.roofline.ceilings import Target
+from costmodel.roofline.device_columns import DeviceColumns, device_columns
+from costmodel.roofline.laws import bandwidth, convolution, gemm, library, pointwise, power
+from costmodel.roofline.laws.constants import Constants, constant_table
+from costmodel.roofline.laws.launch import timed_alone
+from costmodel.roofline.laws.overlap import p_norm
+
+GPUS = ("p4", "p100-pcie", "t4", "v100-pcie-32gb", "a100-pcie-40gb", "rtx-3090", "rtx-4090")
+C = Constants()
+
+
+def columns_of(*ids: str) -> DeviceColumns:
+    return device_columns([Target(load_device(i)) for i in ids]).expand()
+
+
+def scaled(device: DeviceColumns, **factors: float) -> DeviceColumns:
+    return replace(device, **{name: getattr(device, name) * by for name, by in factors.items()})
+
+
+def product(b: float, m: float, k: float, n: float, **extra: object) -> gemm.Product:
+    return gemm.Product(*(np.array([v]) for v in (b, m, k, n)), **extra)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def gpus() -> DeviceColumns:
+    return columns_of(*GPUS)
+
+
+def test_every_constant_lies_in_its_range_and_says_where_it_comes_from() -> None:
+    for row in constant_table():
+        assert row.low <= row.value <= row.high, row.name
+        assert row.meaning.endswith("."), row.name
+        assert row.source, row.name
+    assert len({row.name for row in constant_table()}) == len(fields(Constants))
+
+
+def test_a_value_outside_its_range_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"dram_share = 1\.2 lies outside 0\.8 to 0\.97"):
+        C.with_values({"dram_share": 1.2})
+    with pytest.raises(UnknownNameError, match="did you mean dram_share"):
+        C.with_values({"dram_shard": 0.9})
+
+
+# The p-norm
+
+
+@given(a=st.floats(1e-9, 1e3), b=st.floats(1e-9, 1e3), p=st.floats(1, 60))
+def test_the_norm_lies_between_the_maximum_and_the_sum(a: float, b: float, p: float) -> None:
+    joined = p_norm(np.array(a), np.array(b), p)
+    assert max(a, b) * (1 - 1e-12) <= joined <= (a + b) * (1 + 1e-12)
+
+
+def test_the_norm_of_3_and_4_is_5() -> None:
+    assert p_norm(np.array([3.0]), np.array([4.0]), 2)[0] == pytest.approx(5)
+    assert p_norm(np.array([0.0]), np.array([0.0]), 2)[0] == 0
+
+
+# Clocks
+
+
+def test_small_boards_cannot_hold_their_boost_clock_and_large_ones_can(gpus: DeviceColumns) -> None:
+    energy = power.flop_energy(gpus.year, C)
+    clock = power.sustained_clock(gpus, 2 * gpus.vector_lanes, energy)[:, 0]
+    share = dict(zip(GPUS, clock / gpus.clock[:, 0], strict=True))
+    assert share["t4"] < 0.6
+    assert share["p4"] < 0.85
+    assert share["p100-pcie"] == share["a100-pcie-40gb"] == 1
+    assert (clock >= gpus.base_clock[:, 0]).all()
+
+
+def test_the_power_law_by_hand() -> None:
+    # 70 W / (40 units x 128 FLOPs x 20 pJ) = 683.6 MHz, between 585 and 1590 MHz.
+    clock = power.sustained_clock(columns_of("t4"), np.array([[128.0]]), np.array([[20e-12]]))
+    assert clock[0, 0] == pytest.approx(683.6e6, rel=1e-4)
+
+
+def test_unknown_power_means_boost_clock() -> None:
+    device = replace(columns_of("t4"), board_power=np.array([[np.nan]]))
+    assert power.sustained_clock(device, np.array([[128.0]]), np.array([[2e-11]])) == 1590e6
+
+
+def test_energy_per_flop_halves_with_each_process_step() -> None:
+    energy = power.flop_energy(np.array([2016, 2019, 2020, 2022]), C)
+    expected = C.flop_energy * np.array([1, 1, C.process_gain, C.process_gain**2])
+    np.testing.assert_allclose(energy, expected)
+
+
+def test_a_burst_ends_at_the_sustained_clock() -> None:
+    device, sustained = columns_of("t4"), np.array([[700e6]])
+    clocks = [power.burst_clock(sustained, device, np.array(t), C)[0, 0] for t in (0, 1e-3, 10.0)]
+    assert 1590e6 >= clocks[0] > clocks[1] > clocks[2]
+    assert clocks[2] == pytest.approx(700e6, rel=1e-3)
+
+
+# Bandwidth
+
+
+def test_delivered_bandwidth_stays_below_the_peak(gpus: DeviceColumns) -> None:
+    stream, strided = bandwidth.stream_bandwidth(gpus, C), bandwidth.strided_bandwidth(gpus, C)
+    assert (stream < gpus.dram_bandwidth).all()
+    assert (strided <= stream).all()
+    assert (bandwidth.l2_bandwidth(gpus, C) >= gpus.dram_bandwidth).all()
+
+
+def test_half_hits_where_size_and_cache_are_equal() -> None:
+    assert bandwidth.hit_share(np.array(6e6), np.array(6e6), 4.0) == 0.5
+    assert bandwidth.hit_share(np.array(1.0), np.array(6e6), 4.0) == pytest.approx(1)
+    assert bandwidth.hit_share(np.array(6e6), np.array(np.nan), 4.0) == 0
+
+
+@settings(deadline=None)
+@given(size=st.floats(1e3, 1e10))
+def test_memory_time_lies_between_cache_and_dram(size: float) -> None:
+    device = columns_of("v100-pcie-32gb")
+    time = bandwidth.memory_time(np.array([size]), np.array([size]), device, C)
+    slow = size / bandwidth.stream_bandwidth(device, C)
+    fast = size / bandwidth.l2_bandwidth(device, C)
+    assert fast * (1 - 1e-9) <= time <= slow * (1 + 1e-9)
+
+
+# Matrix products
+
+sizes = st.tuples(
+    st.integers(1, 300), st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000)
+)
+
+
+def linear_seconds(p: gemm.Product, device: DeviceColumns) -> np.ndarray:
+    rate = power.vector_unit_rate(device, C)
+    return gemm.chosen_time(p, library.linear_choices(device), rate, device, C)[0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(s=sizes, strided=st.booleans())
+def test_no_product_beats_the_roofline(s: tuple[int, ...], strided: bool) -> None:
+    device = columns_of(*GPUS)
+    p = product(*s, strided=strided)
+    flops = 2 * np.prod([float(v) for v in s])
+    peak = 2 * device.vector_lanes * device.units * device.clock
+    least = np.maximum(flops / peak, (p.operand_bytes + p.result_bytes) / device.dram_bandwidth)
+    for choices in (library.linear_choices(device), library.batched_choices(device)):
+        rate = 2 * device.vector_lanes * device.clock
+        for autotuned in (False, True):
+            time, _ = gemm.chosen_time(p, choices, rate, device, C, autotuned=autotuned)
+            assert (time >= least * (1 - 1e-9)).all()
+            assert np.isfinite(time).all()
+
+
+@pytest.mark.parametrize("dimension", range(4))
+def test_one_kernel_takes_longer_for_larger_products(dimension: int) -> None:
+    device = columns_of(*GPUS)
+    rate = power.vector_unit_rate(device, C)
+    tile, last = gemm.Tile(128, 64, 128), np.zeros(1)
+    for factor in (1, 1.3, 2, 3.7, 8, 30):
+        size = [4.0, 500.0, 700.0, 300.0]
+        size[dimension] = np.ceil(size[dimension] * factor)
+        time = gemm.compute_time(product(*size), tile, 1, rate, device, C)
+        time = time + gemm.transfer_time(product(*size), tile, 1, device, C)
+        assert (time >= last).all()
+        last = time
+
+
+def test_more_peak_bandwidth_or_units_never_hurt() -> None:
+    device = columns_of(*GPUS)
+    p = product(3, 777, 1234, 456, strided=True)
+    before = linear_seconds(p, device)
+    for change in ({"clock": 2.0, "board_power": 2.0}, {"dram_bandwidth": 2.0}):
+        after = linear_seconds(p, scaled(device, **change))
+        assert (after <= before * (1 + 1e-9)).all()
+        assert (after < before * (1 - 1e-6)).any()
+
+
+def test_twice_as_fast_in_everything_takes_half_the_time() -> None:
+    device = columns_of(*GPUS)
+    twice = scaled(device, clock=2, base_clock=2, board_power=2, dram_bandwidth=2, l2_bandwidth=2)
+    p = product(1, 4000, 300, 900, strided=True)
+    np.testing.assert_allclose(linear_seconds(p, twice), linear_seconds(p, device) / 2)
+    rows, length = np.array([5000.0]), np.array([3000.0])
+    for law in (pointwise.layer_norm_time, pointwise.softmax_time):
+        np.testing.assert_allclose(law(rows, length, twice, C), law(rows, length, device, C) / 2)
+
+
+def test_a_huge_product_reaches_the_ceiling_of_its_tile() -> None:
+    device = columns_of("v100-pcie-32gb")
+    tile = gemm.Tile(128, 128, 256)
+    p = product(1, 128 * 800, 128 * 100, 1e6)
+    rate = np.array([[1e12]])
+    time = gemm.compute_time(p, tile, 1, rate, device, C)[0, 0]
+    ideal = 2 * 128 * 800 * 128 * 100 * 1e6 / (80 * 1e12)
+    assert ideal / time == pytest.approx(gemm.tile_efficiency(tile, C), rel=1e-4)
+
+
+def test_waves_by_hand() -> None:
+    # 80 units: 80 tiles take one wave, 81 take two and last twice as long.
+    device = columns_of("v100-pcie-32gb")
+    tile, rate = gemm.Tile(64, 64, 512), np.array([[1e12]])
+    one = gemm.compute_time(product(80, 64, 64, 512), tile, 1, rate, device, C)
+    two = gemm.compute_time(product(81, 64, 64, 512), tile, 1, rate, device, C)
+    less = gemm.compute_time(product(1, 1, 1, 512), tile, 1, rate, device, C)
+    assert two[0, 0] == pytest.approx(2 * one[0, 0])
+    assert less[0, 0] == one[0, 0]
+
+
+def test_operands_are_read_once_while_they_fit_and_by_every_tile_when_they_do_not() -> None:
+    device = columns_of("v100-pcie-32gb")
+    tile = gemm.Tile(128, 128, 256)
+    small = product(1, 256, 256, 64)
+    assert gemm.operand_reads(small, tile, 1, device, C)[0, 0] == pytest.approx(
+        4 * 64 * 512, rel=0.02
+    )
+    large = product(1, 128 * 40, 128 * 50, 1e8)
+    by_tile = 40 * 50 * (128 + 128) * 1e8 * 4
+    assert gemm.operand_reads(large, tile, 1, device, C)[0, 0] == pytest.approx(by_tile, rel=0.02)
+
+
+def test_a_small_tile_reaches_less_and_splitting_helps_a_deep_narrow_product() -> None:
+    shares = [gemm.tile_efficiency(gemm.Tile(s, s, 128), C) for s in (16, 32, 64, 128)]
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+    device = columns_of("v100-pcie-32gb")
+    rate = power.vector_unit_rate(device, C)
+    p = product(1, 64, 64, 50_000, strided=True)
+    choices = library.linear_choices(device)
+    _, index = gemm.chosen_time(p, choices, rate, device, C)
+    assert choices[int(index[0, 0])].splits > 8
+
+
+def test_libraries_offer_each_generation_the_tiles_of_its_kernels() -> None:
+    device = columns_of("p100-pcie", "t4", "a100-pcie-40gb", "mi250-gcd")
+    rate = power.vector_unit_rate(device, C)
+    choices = library.batched_choices(device)
+    _, index = gemm.chosen_time(product(512, 100, 100, 64), choices, rate, device, C)
+    tiles = [(choices[i].tile.columns, choices[i].tile.rows) for i in index[:, 0]]
+    assert tiles[0] == (128, 64)
+    assert tiles[2] == tiles[3] == (128, 128)
+
+
+def test_no_choice_is_an_error() -> None:
+    device = columns_of("t4")
+    with pytest.raises(ValueError, match="no kernel"):
+        gemm.chosen_time(product(1, 1, 1, 1), (), np.ones((1, 1)), device, C)
+
+
+# Convolutions
+
+
+def conv(b: int, c: int, f: int, k: int, s: int, stride: int = 1) -> convolution.Convolution:
+    values = (b, c, f, k, s, stride, k // 2)
+    return convolution.Convolution(*(np.array([float(v)]) for v in values))
+
+
+def test_winograd_needs_fewer_multiplications_than_36_per_patch() -> None:
+    # The roofline bound of F(4x4, 3x3): 36 multiplications for 16 outputs, a quarter of direct.
+    device = columns_of(*GPUS)
+    rate = 2 * device.vector_lanes * device.clock
+    time, algorithm = convolution.convolution_time(conv(64, 512, 512, 3, 28), rate, device, C)
+    direct = 2 * 64 * 28 * 28 * 512 * 512 * 9 / (device.units * rate)
+    assert (time > direct / 4).all()
+    assert (time < direct * 1.3).all()
+    assert (algorithm > 0).all()
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (5, 1), (3, 2), (7, 2)])
+def test_only_3x3_with_stride_1_runs_winograd(kernel: int, stride: int) -> None:
+    device = columns_of(*GPUS)
+    rate = power.vector_unit_rate(device, C)
+    shape = conv(8, 64, 64, kernel, 56, stride)
+    time, algorithm = convolution.convolution_time(shape, rate, device, C)
+    assert (algorithm == 0).all()
+    macs = 8 * 64 * 64 * kernel**2 * shape.out[0] ** 2
+    assert (time > 2 * macs / (device.units * 2 * device.vector_lanes * device.clock)).all()
+
+
+def test_output_size_of_a_strided_convolution() -> None:
+    assert conv(1, 3, 64, 7, 224, 2).out[0] == 112
+
+
+# Pointwise kernels
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.integers(1, 20_000), length=st.integers(1, 8_000))
+def test_row_kernels_move_their_tensors_at_least_once(rows: int, length: int) -> None:
+    device = columns_of(*GPUS)
+    traffic = 8.0 * rows * length
+    fastest = np.minimum(
+        traffic / bandwidth.l2_bandwidth(device, C), traffic / device.dram_bandwidth
+    )
+    for law in (pointwise.layer_norm_time, pointwise.softmax_time):
+        time = law(np.array([float(rows)]), np.array([float(length)]), device, C)
+        assert (time >= fastest * (1 - 1e-9)).all()
+
+
+def test_a_large_addition_runs_at_stream_bandwidth() -> None:
+    device = columns_of("v100-pcie-32gb")
+    time = pointwise.elementwise_time(np.array([8e9]), np.array([4e9]), device, C)
+    assert time[0, 0] == pytest.approx(12e9 / (900e9 * C.dram_share), rel=1e-3)
+
+
+# Dispatch
+
+
+def test_a_short_kernel_hides_behind_the_host_and_a_long_one_follows_it() -> None:
+    kernels = np.array([0.0, 1.0])
+    short, long = timed_alone(kernels, np.array(30e-6), 0.5, C)
+    assert short == 30e-6
+    assert long == pytest.approx(1 + 15e-6 + C.kernel_latency)
