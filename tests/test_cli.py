@@ -283,21 +283,27 @@ def test_roofline_in_the_terminal(run: Any, document: Any, model: str) -> None:
 
 def test_explain_puts_the_numbers_in(document: Any, run: Any, model: str) -> None:
     sizes = "n=1,c_in=256,c_out=256,h_in=56,w_in=56,h_out=56,w_out=56,k_h=3,k_w=3"
-    cost = document("explain", "conv2d", "--set", sizes)["cost"]
-    assert cost["macs"]["value"] == 1_849_688_064
-    assert cost["parameters"]["value"] == 589_824
-    assert r"\frac" in cost["macs"]["latex"]
+    found = document("explain", "conv2d", "--set", sizes)["quantities"]
+    assert found["macs"]["value"] == 1_849_688_064
+    assert found["parameters"]["value"] == 589_824
+    assert found["bytes_written"]["value"] == 4 * 256 * 56 * 56
+    assert r"\frac" in found["macs"]["latex"]
+    words = ("explain", "pconv", "--set", "c_p=c_in/4", "--set", "c_in=256,h=56,w=56,k=3,n=1")
+    assert document(*words)["quantities"]["macs"]["value"] * 16 == 1_849_688_064
     code, out, _ = run("explain", "pconv")
     assert code == 0
-    assert "c_p**2*h*k**2*n*w" in out
-    assert "equations 5 and 6" in out
+    for part in ("c_p", "equations 5 and 6", "Run, Don't Walk", "LaTeX"):
+        assert part in out
     found = document("explain", model, "--op", "conv", "-b", "2")
-    assert found["formula"] == "conv2d"
-    assert found["cost"]["macs"]["value"] == 2 * CONV_MACS
-    assert found["values"]["c_out"] == 8
+    assert found["kind"] == "convolution"
+    assert found["quantities"]["macs"]["value"] == 2 * CONV_MACS
+    assert found["assumptions"]["c_out"] == 8
+    assert run("explain", model, "--op", "head")[0] == 0
     code, out, _ = run("explain")
     assert code == 0
     assert "conv2d" in out
+    code, out, _ = run("explain", "conv2d", "--set", sizes)
+    assert "not given, assumed: b_x = 4" in out
 
 
 def test_devices(run: Any, document: Any, tmp_path: Path) -> None:

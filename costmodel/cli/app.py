@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import cache, compare_ops, devices, explain, predict, roofline, summary
+from costmodel.cli import (
+    cache,
+    compare_ops,
+    devices,
+    explain,
+    predict,
+    reproduce,
+    roofline,
+    summary,
+)
 from costmodel.errors import CostModelError, SpecError
 
 USAGE_ERROR = 2
@@ -30,6 +39,7 @@ app.command("summary")(summary.summary)
 app.command("roofline")(roofline.roofline)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("explain")(explain.explain)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(devices.app, name="devices")
 app.add_typer(cache.app, name="cache")
 

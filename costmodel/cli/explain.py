@@ -20,11 +20,15 @@ def explain(
     ] = None,
     op: Annotated[
         str | None,
-        typer.Option("--op", metavar="NAME", help="Operator of the model: layer1.0.conv2."),
+        typer.Option(
+            "--op", metavar="NAME", help="Operator or module of the model: layer1.0.conv2."
+        ),
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SYMBOL=N", help="Value of a symbol; repeat."),
+        typer.Option(
+            "--set", metavar="SYMBOL=VALUE", help="c_in=256 or c_p=c_in/4; repeat or use commas."
+        ),
     ] = None,
     batch: Annotated[str, typer.Option("--batch", "-b", metavar="N", help="Batch size.")] = "1",
     input_shape: options.InputShape = None,
@@ -42,28 +46,25 @@ def explain(
         if given:
             raise UsageError("--set goes with a formula; an operator of a model has its shapes")
         (graph,) = options.load_models([what], input_shape, size)
-        from costmodel.reports.explanation import explain_operator
+        from costmodel.formulas.explain import explain_operator
+        from costmodel.reports.explanation import explanation_report
 
-        emit(explain_operator(graph, op), form, output)
+        emit(explanation_report(explain_operator(graph, op)), form, output)
         return
     if what is not None and ":" in what:
         raise UsageError(f"{what} is a model: add --op NAME, or name a formula such as conv2d")
     from costmodel.formulas import get_formula
-    from costmodel.reports.explanation import explain_formula, formulas_report
+    from costmodel.reports.explanation import formula_report, formulas_report
 
-    report = formulas_report() if what is None else explain_formula(get_formula(what), given)
+    report = formulas_report() if what is None else formula_report(get_formula(what), given)
     emit(report, form, output)
 
 
-def _assignments(values: list[str] | None) -> dict[str, float]:
-    result: dict[str, float] = {}
+def _assignments(values: list[str] | None) -> dict[str, str]:
+    result: dict[str, str] = {}
     for text in options.listed(values):
-        name, equals, number = text.partition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        if not equals or not 0 <= value < float("inf"):
-            raise UsageError(f"--set {text!r}: expected SYMBOL=NUMBER, such as c_in=256")
-        result[name.strip()] = value
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value:
+            raise UsageError(f"--set {text!r}: expected SYMBOL=VALUE, such as c_in=256")
+        result[name] = value
     return result

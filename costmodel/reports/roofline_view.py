@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from costmodel.estimate import Estimate
 from costmodel.formulas import get_formula
+from costmodel.formulas.notation import text
 from costmodel.graph import Op, TensorSpec
 from costmodel.reports.text import show_shape
 from costmodel.roofline.ceilings import Target, ceilings
@@ -165,7 +166,7 @@ def formula_text(name: str) -> str:
     """The symbolic MACs, or other FLOPs where there are no MACs, as one line of text."""
     cost = get_formula(name).cost
     quantity, value = ("MACs", cost.macs) if cost.macs != 0 else ("FLOPs", cost.other_flops)
-    return f"{quantity} = {value}".replace("**2", "²").replace("**", "^").replace("*", "·")
+    return f"{quantity} = {text(value)}"
 
 
 def _diagonals(target: Target, main: float) -> tuple[Diagonal, ...]:
