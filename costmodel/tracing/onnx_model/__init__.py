@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from costmodel.errors import UsageError
+from costmodel.errors import CostModelError, TraceError, UsageError
 from costmodel.graph import Graph
 
 
@@ -53,8 +53,23 @@ def trace_onnx(
     from costmodel.tracing.onnx_model.tracing import graph_of
 
     path = Path(path)
-    model = reading.read_model(path)
-    return graph_of(model, path, batch, input_shape, sizes or {}, name or path.stem, open_sizes)
+    try:
+        model = reading.read_model(path)
+        label = name or path.stem
+        return graph_of(model, path, batch, input_shape, sizes or {}, label, open_sizes)
+    except (TraceError, UsageError) as error:
+        # Names in a file may hold anything; an error stays one line of sensible length.
+        raise type(error)(_one_line(str(error))) from error
+    except CostModelError:
+        raise
+    except Exception as error:  # fields of the wrong type, names that are no text, ...
+        text = f"{path}: inconsistent or damaged: {type(error).__name__}: {error}"
+        raise TraceError(_one_line(text)) from error
+
+
+def _one_line(text: str) -> str:
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return plain if len(plain) <= 600 else f"{plain[:400]} … {plain[-190:]}"
 
 
 __all__ = ["trace_onnx"]

@@ -25,7 +25,8 @@ from costmodel.tracing.onnx_model.values import (
 )
 
 if TYPE_CHECKING:
-    from costmodel.tracing.onnx_model.walking import Context, Step, Walk
+    from costmodel.tracing.onnx_model.step import Step
+    from costmodel.tracing.onnx_model.walking import Context, Walk
 
 Anything = Value | ValueList | None
 Handler = Callable[..., Sequence[Value | ValueList]]
@@ -105,14 +106,13 @@ def run_loop(
     from costmodel.tracing.onnx_model.walking import MAX_NODES
 
     body = _graph(attrs, "body")
-    most, condition, *carried = [*inputs, *[None] * (2 - len(inputs))]
+    given: list[Anything] = [*inputs, *[None] * (2 - len(inputs))]
+    most, condition, carried = given[0], given[1], given[2:]
     count: int | None = None
     if isinstance(most, Value):
         trips = most.scalar()
         count = None if trips is None else max(int(trips), 0)
-    flag: Value = (
-        condition if isinstance(condition, Value) else constant(np.array(True), "bool")
-    )
+    flag: Value = condition if isinstance(condition, Value) else constant(np.array(True), "bool")
     collected: list[list[Value]] = []
     variables = list(carried)
     number_collected = len(body.output) - 1 - len(variables)
@@ -162,7 +162,7 @@ def run_loop(
 
 
 def _stacked(items: list[Value], steps: list[Step], label: str, axis: int = 0) -> Value:
-    from costmodel.tracing.onnx_model.walking import Step
+    from costmodel.tracing.onnx_model.step import Step
 
     first = items[0]
     shape = as_shape([*first.shape[:axis], len(items), *first.shape[axis:]])
@@ -180,7 +180,8 @@ def run_scan(
     label: str,
 ) -> list[Value | ValueList]:
     """The body once per slice of the scanned inputs."""
-    from costmodel.tracing.onnx_model.walking import MAX_NODES, Step
+    from costmodel.tracing.onnx_model.step import Step
+    from costmodel.tracing.onnx_model.walking import MAX_NODES
 
     body = _graph(attrs, "body")
     scans = int(attrs["num_scan_inputs"])

@@ -76,9 +76,9 @@ def _divide(a: Array, b: Array) -> Any:
     if a.dtype == object:
         import sympy
 
-        return np.frompyfunc(
-            lambda x, y: sympy.floor(sympy.cancel(sympy.sympify(x) / y)), 2, 1
-        )(a, b)
+        return np.frompyfunc(lambda x, y: sympy.floor(sympy.cancel(sympy.sympify(x) / y)), 2, 1)(
+            a, b
+        )
     if a.dtype.kind == "f" or b.dtype.kind == "f":
         return a / b
     if (b == 0).any():
@@ -328,7 +328,7 @@ def _reduction(numeric: Callable[..., Any], on_objects: bool) -> Rule:
     def rule(inputs: list[Array | None], attrs: Mapping[str, Any]) -> Any:
         x, axes = inputs[0], axes_of(attrs, _second(inputs))
         assert x is not None
-        if x.dtype == object and not on_objects or x.size == 0:
+        if (x.dtype == object and not on_objects) or x.size == 0:
             return None
         if axes is None and attrs.get("noop_with_empty_axes"):
             return x

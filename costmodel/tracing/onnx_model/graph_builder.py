@@ -108,9 +108,7 @@ class OpBuilder:
             for n, (shape, dtype) in enumerate(outputs)
         ]
         if any(product(self.tensors[i].shape) != 0 for i in made):
-            self.ops.append(
-                Op(target, tuple(inputs), tuple(made), dict(attrs or {}), self.module)
-            )
+            self.ops.append(Op(target, tuple(inputs), tuple(made), dict(attrs or {}), self.module))
         return made
 
     def view(

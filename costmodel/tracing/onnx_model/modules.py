@@ -43,8 +43,7 @@ def _from_metadata(node: onnx.NodeProto) -> tuple[str, dict[str, str]] | None:
     kinds = _strings(entries.get("pkg.torch.onnx.class_hierarchy"))
     # The last entry is the operator itself.
     classes = {
-        scope: kind.rpartition(".")[2]
-        for scope, kind in zip(scopes[:-1], kinds[:-1], strict=False)
+        scope: kind.rpartition(".")[2] for scope, kind in zip(scopes[:-1], kinds[:-1], strict=False)
     }
     return (scopes[-2] if len(scopes) > 1 else ""), classes
 

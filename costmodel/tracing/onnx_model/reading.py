@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from costmodel.errors import TraceError, UsageError
-from costmodel.tracing.onnx_model.values import DTYPES, MAX_DIM
+from costmodel.tracing.onnx_model.values import MAX_DIM
 
 OLDEST_OPSET = 11
 """Before it, slices, clips and resizes carried their sizes in other places."""
@@ -42,7 +41,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except (DecodeError, ValueError, RecursionError) as error:
+    except Exception as error:  # the decoder raises by its implementation
         raise TraceError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
     if not model.HasField("graph"):
         raise TraceError(f"{path}: holds no graph; expected an ONNX model")
@@ -99,12 +98,12 @@ def check_initializer(tensor: onnx.TensorProto, path: Path) -> None:
             raise TraceError(f"{where}: {list(tensor.dims)} is not a shape (sizes 0 to 2^53)")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         check_external(tensor, path)
-    elif tensor.raw_data and tensor.data_type in DTYPES:
-        width = _BITS.get(tensor.data_type)
-        if width is not None and len(tensor.raw_data) != -(-elements * width // 8):
+    elif tensor.raw_data and tensor.data_type in _BITS:
+        needed = -(-elements * _BITS[tensor.data_type] // 8)
+        if len(tensor.raw_data) != needed:
             raise TraceError(
-                f"{where}: dimensions {list(tensor.dims)} need {-(-elements * width // 8):,} bytes, "
-                f"the file holds {len(tensor.raw_data):,}"
+                f"{where}: dimensions {list(tensor.dims)} need {needed:,} bytes, the file holds "
+                f"{len(tensor.raw_data):,}"
             )
 
 
@@ -132,7 +131,7 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
 
 
 _P = onnx.TensorProto
-_BITS = {
+_BITS: dict[int, int] = {
     _P.FLOAT: 32, _P.DOUBLE: 64, _P.FLOAT16: 16, _P.BFLOAT16: 16, _P.COMPLEX64: 64,
     _P.COMPLEX128: 128, _P.BOOL: 8, _P.INT8: 8, _P.UINT8: 8, _P.INT16: 16, _P.UINT16: 16,
     _P.INT32: 32, _P.UINT32: 32, _P.INT64: 64, _P.UINT64: 64, _P.FLOAT8E4M3FN: 8,

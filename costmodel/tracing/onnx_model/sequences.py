@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from costmodel.tracing.onnx_model.shapes import Call, Result
-from costmodel.tracing.onnx_model.shapes import SHAPES
+from costmodel.tracing.onnx_model.shapes import SHAPES, Call, Result
 from costmodel.tracing.onnx_model.values import (
     NodeError,
     Value,
@@ -16,7 +15,8 @@ from costmodel.tracing.onnx_model.values import (
 )
 
 if TYPE_CHECKING:
-    from costmodel.tracing.onnx_model.walking import Step, Walk
+    from costmodel.tracing.onnx_model.step import Step
+    from costmodel.tracing.onnx_model.walking import Walk
 
 Anything = Value | ValueList | None
 Handler = Callable[..., Sequence[Value | ValueList]]
@@ -87,7 +87,7 @@ def _length(walk: Walk, attrs: Any, inputs: Any, *rest: Any) -> list[Value | Val
 def _emit(
     name: str, inputs: list[Value | None], result: Result, attrs: Any, steps: list[Step], label: str
 ) -> list[Value]:
-    from costmodel.tracing.onnx_model.walking import Step
+    from costmodel.tracing.onnx_model.step import Step
 
     outputs = [Value(as_shape(shape), dtype) for shape, dtype in result]
     steps.append(Step(name, inputs, outputs, dict(attrs), "", label))

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from costmodel.errors import TraceError
+from costmodel.formulas.columns import bind_op, columns_of
 from costmodel.graph import TensorKind
-from costmodel.tracing.onnx_model import movement as movement  # registers its rules
 from costmodel.tracing.onnx_model.graph_builder import OpBuilder
 from costmodel.tracing.onnx_model.operators import OPERATORS
-from costmodel.tracing.onnx_model.values import INTEGERS, NodeError, Value
-from costmodel.tracing.onnx_model.walking import Step
+from costmodel.tracing.onnx_model.step import Step
+from costmodel.tracing.onnx_model.values import NodeError, Value, is_symbolic
 
 _WEIGHTS: dict[str, tuple[int, ...]] = {
     "Conv": (1, 2), "ConvTranspose": (1, 2), "ConvInteger": (1,), "DeformConv": (1, 3),
@@ -59,8 +59,10 @@ def translate(steps: Sequence[Step], builder: OpBuilder, where: str) -> None:
     """
     for step in steps:
         builder.module = step.module
+        first = len(builder.ops)
         try:
             OPERATORS.get(step.name, _uncovered)(builder, step)
+            _check_bindings(builder, first)
         except NodeError as error:
             raise TraceError(f"{where}: {step.label}: {error}") from error
         except Exception as error:  # malformed attributes fail in many ways
@@ -68,6 +70,16 @@ def translate(steps: Sequence[Step], builder: OpBuilder, where: str) -> None:
             raise TraceError(
                 f"{where}: {step.label}: cannot be translated: {type(error).__name__}: {text}"
             ) from error
+
+
+def _check_bindings(builder: OpBuilder, first: int) -> None:
+    """Operators from an index on must be such that their formulas accept them."""
+    for op in builder.ops[first:]:
+        inputs = [None if i is None else builder.tensors[i] for i in op.inputs]
+        outputs = [builder.tensors[i] for i in op.outputs]
+        sizes = [s for spec in (*inputs, *outputs) if spec is not None for s in spec.shape]
+        if not op.is_view and not any(is_symbolic(size) for size in sizes):
+            bind_op(op, inputs, outputs)
 
 
 def _uncovered(builder: OpBuilder, step: Step) -> None:
@@ -89,8 +101,6 @@ def _is_plain(value: Any) -> bool:
 
 def work_of(steps: Sequence[Step]) -> float:
     """FLOPs and bytes of some steps, to tell which of two branches is more expensive."""
-    from costmodel.formulas.columns import columns_of
-
     builder = OpBuilder()
     translate(steps, builder, "branch")
     graph = builder.graph("branch", (), (), 1, {}, {})
@@ -101,4 +111,4 @@ def work_of(steps: Sequence[Step]) -> float:
     return float(((cost.flops + cost.bytes) * columns.counts).sum())
 
 
-__all__ = ["INTEGERS", "assign_roles", "translate", "work_of"]
+__all__ = ["assign_roles", "translate", "work_of"]

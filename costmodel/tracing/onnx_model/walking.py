@@ -16,6 +16,7 @@ import onnx
 
 from costmodel.errors import TraceError
 from costmodel.graph import Dim
+from costmodel.tracing.onnx_model.attributes import read_attributes, resolve
 from costmodel.tracing.onnx_model.control_flow import CONTROL_FLOW
 from costmodel.tracing.onnx_model.folding import fold
 from costmodel.tracing.onnx_model.inference import infer_with_onnx
@@ -24,6 +25,7 @@ from costmodel.tracing.onnx_model.modules import module_of
 from costmodel.tracing.onnx_model.reading import STANDARD_DOMAINS, opset_of
 from costmodel.tracing.onnx_model.sequences import SEQUENCES
 from costmodel.tracing.onnx_model.shapes import DATA_DEPENDENT, SHAPES, Call, shape_slice
+from costmodel.tracing.onnx_model.step import Step
 from costmodel.tracing.onnx_model.values import (
     INTEGERS,
     MAX_KNOWN,
@@ -46,20 +48,6 @@ MAX_DEPTH = 40
 
 MAX_KNOWN_FLOATS = 16
 """Stored floating-point tensors up to this size are followed: scales, factors, epsilons."""
-
-
-@dataclass(eq=False, slots=True)
-class Step:
-    """One operator that does work, with its tensors resolved."""
-
-    name: str
-    """ONNX name for standard operators, "domain::Name" for others."""
-    inputs: list[Value | None]
-    outputs: list[Value]
-    attrs: dict[str, Any]
-    module: str = ""
-    label: str = ""
-    """Names the node in errors."""
 
 
 Anything = Value | ValueList | None
@@ -314,7 +302,7 @@ class Walk:
                 scope.names[name] = value
         bindings = {a.name: a for a in function.attribute_proto}
         for attribute in node.attribute:
-            resolved = _resolve(attribute, context.bindings)
+            resolved = resolve(attribute, context.bindings)
             if resolved is not None:
                 bindings[attribute.name] = resolved
         module, classes = module_of(node, [])
@@ -383,8 +371,7 @@ def _without_work(name: str, call: Call) -> list[Value] | None:
     rule = SHAPES[name]
     dtypes = [dtype for _, dtype in rule(call)]
     return [
-        constant(followed(array, dtype), dtype)
-        for array, dtype in zip(arrays, dtypes, strict=True)
+        constant(followed(array, dtype), dtype) for array, dtype in zip(arrays, dtypes, strict=True)
     ]
 
 
@@ -405,58 +392,6 @@ def _constant(attrs: Mapping[str, Any]) -> Value:
                 kind = np.float64 if key == "float" else np.int64
                 return constant(np.array(attrs[name], dtype=kind), dtype)
     raise NodeError("a constant without a value (strings are not supported)")
-
-
-def read_attributes(
-    node: onnx.NodeProto, bindings: Mapping[str, onnx.AttributeProto]
-) -> dict[str, Any]:
-    """Attributes as Python values; tensors as arrays of the graph's dtype where they are small."""
-    result: dict[str, Any] = {}
-    for attribute in node.attribute:
-        resolved = _resolve(attribute, bindings)
-        if resolved is not None:
-            result[attribute.name] = _attribute(resolved)
-    return result
-
-
-def _resolve(
-    attribute: onnx.AttributeProto, bindings: Mapping[str, onnx.AttributeProto]
-) -> onnx.AttributeProto | None:
-    """The attribute itself, or the one of the enclosing call it stands for."""
-    if not attribute.ref_attr_name:
-        return attribute
-    return bindings.get(attribute.ref_attr_name)
-
-
-def _attribute(attribute: onnx.AttributeProto) -> Any:
-    kinds = onnx.AttributeProto
-    match attribute.type:
-        case kinds.FLOAT:
-            return attribute.f
-        case kinds.INT:
-            return attribute.i
-        case kinds.STRING:
-            return attribute.s.decode("utf-8", "replace")
-        case kinds.FLOATS:
-            return tuple(attribute.floats)
-        case kinds.INTS:
-            return tuple(attribute.ints)
-        case kinds.STRINGS:
-            return tuple(s.decode("utf-8", "replace") for s in attribute.strings)
-        case kinds.TENSOR:
-            array = inline_array(attribute.t, MAX_KNOWN)
-            dtype = dtype_of(attribute.t.data_type)
-            if array is None or dtype in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4"):
-                return attribute.t
-            return array.astype(dtype) if str(array.dtype) != dtype else array
-        case kinds.GRAPH:
-            return attribute.g
-        case kinds.GRAPHS:
-            return tuple(attribute.graphs)
-        case kinds.SPARSE_TENSOR:
-            return attribute.sparse_tensor
-        case _:
-            raise NodeError(f"attribute {attribute.name!r} has no supported type")
 
 
 def _without(node: onnx.NodeProto, absent: set[str]) -> onnx.NodeProto:

@@ -7,9 +7,9 @@ dequantised explicitly, since the product then runs in floating point.
 
 from __future__ import annotations
 
-from costmodel.tracing.onnx_model.rewriting import Rewriter
+from costmodel.tracing.onnx_model.fusing.rewriting import Rewriter
+from costmodel.tracing.onnx_model.step import Step
 from costmodel.tracing.onnx_model.values import Value
-from costmodel.tracing.onnx_model.walking import Step
 
 _DATA_INPUTS = {
     "Conv": 3, "ConvTranspose": 3, "Gemm": 3, "MatMul": 2, "Add": 2, "Mul": 2, "Sub": 2,

@@ -8,9 +8,9 @@ from costmodel.graph import Dim
 from costmodel.tracing.onnx_model.folding import axes_of, normal_axes, slice_arguments
 from costmodel.tracing.onnx_model.graph_builder import OpBuilder
 from costmodel.tracing.onnx_model.layout import contiguous
-from costmodel.tracing.onnx_model.operators import finish, need, optional, rule, strides_of
+from costmodel.tracing.onnx_model.operators.table import finish, need, optional, rule, strides_of
+from costmodel.tracing.onnx_model.step import Step
 from costmodel.tracing.onnx_model.values import INTEGERS, is_symbolic
-from costmodel.tracing.onnx_model.walking import Step
 
 # -------------------------------------------------------------------------- views
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from costmodel.tracing.onnx_model.values import Value
-from costmodel.tracing.onnx_model.walking import Step
+import numpy as np
+
+from costmodel.tracing.onnx_model.step import Step
+from costmodel.tracing.onnx_model.values import Value, inline_array
 
 
 class Rewriter:
@@ -137,3 +139,15 @@ def other_operand(step: Step, value: Value) -> Value | None:
 def near(number: float, expected: float) -> bool:
     """Whether a constant is the expected one up to its rounding in half precision."""
     return abs(number - expected) <= 2e-3 * abs(expected)
+
+
+def fused(name: str, inputs: list[Value | None], last: Step, **attrs: object) -> Step:
+    """The step that takes the place of several and makes the output of the last one."""
+    return Step(name, inputs, [last.outputs[0]], dict(attrs), last.module, last.label)
+
+
+def contents(value: Value, limit: int) -> np.ndarray | None:
+    """Contents of a small tensor, read from the file if they were not followed."""
+    if value.known is not None:
+        return value.known if value.known.dtype != object else None
+    return None if value.content is None else inline_array(value.content, limit)
