@@ -53,10 +53,10 @@ class DeviceColumns:
 
 
 GENERATIONS = {
-    "Kepler": 3, "Maxwell": 5, "Pascal": 6, "Volta": 7, "Turing": 7,
+    "Kepler": 3, "Maxwell": 5, "Pascal": 6, "Volta": 7, "Turing": 7.5,
     "Ampere": 8, "Ada": 8, "Hopper": 9, "Blackwell": 10,
 }  # fmt: skip
-"""Major compute capability by the first word of a profile's microarchitecture."""
+"""Compute capability, only Turing's with its minor number, by a microarchitecture's first word."""
 
 
 RESIDENT_THREADS = {"TU1": 1024.0, "GA10": 1536.0, "AD10": 1536.0, "GB20": 1536.0}

@@ -18,7 +18,7 @@ from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import is_pascal, memory_time, stream_bandwidth
 from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, chosen_time
-from costmodel.roofline.laws.library import batched_choices, implicit_choices
+from costmodel.roofline.laws.library import implicit_choices, winograd_choices
 from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
@@ -139,7 +139,7 @@ def unfused_winograd_time(
         columns=patches,
         contraction=conv.channels,
     )
-    choices = batched_choices(device)
+    choices = winograd_choices(device)
     multiply = chosen_time(product, choices, unit_rate, device, constants, autotuned=True)[0]
     stream = stream_bandwidth(device, constants)
     around = 4 * points * patches * (conv.channels + conv.filters)

@@ -36,6 +36,8 @@ Array = np.ndarray
 WARP = 32
 LARGEST_SIDE = 128.0
 """Side of the tile that `contraction_half` is stated for."""
+STEP_DEPTH = 8
+"""Elements of the contraction that a tile loads and multiplies at a time."""
 SPLIT_COST = 0.05
 """Gain in arithmetic time below which a library does not split the contraction."""
 FULL_WARPS = 16
@@ -146,7 +148,8 @@ def blocks_time(
     """Seconds of the busiest unit for so many tiles of so many contraction steps each."""
     busiest = np.ceil(tiles / device.units)
     overhead = constants.contraction_half * LARGEST_SIDE / tile.side
-    flops = busiest * 2 * tile.rows * tile.columns * (steps + overhead)
+    depth = np.ceil(steps / STEP_DEPTH) * STEP_DEPTH + overhead
+    flops = busiest * 2 * tile.rows * tile.columns * depth
     rate = unit_rate * tile_efficiency(tile, constants)
     time: Array = flops / (rate * hiding_share(busiest * tile.threads / WARP, constants))
     return time

@@ -24,27 +24,37 @@ THREADS = {
 """Threads of a block by (columns, rows) of its tile."""
 
 SPLITS = (1, 2, 4, 8, 16, 32, 64)
-FULLEST_SPLIT = {6: 8.0, 7: np.inf, 8: 0.5}
+FULLEST_SPLIT = {6: 8.0, 7: np.inf, 7.5: np.inf, 8: 0.5}
 """Most tiles per unit at which the contraction is split, by generation."""
 
-Tiles = Mapping[int, tuple[tuple[int, int], ...]]
+Tiles = Mapping[float, tuple[tuple[int, int], ...]]
 
 BATCHED_TILES: Tiles = {
     6: ((128, 64),),
-    7: ((128, 64), (64, 64), (32, 128), (128, 32)),
+    7: ((64, 64), (32, 128)),
+    7.5: ((128, 64), (64, 64), (128, 32)),
     8: ((128, 128),),
 }
-"""Tiles of batched products by generation: up to Pascal, Volta and Turing, Ampere and later."""
+"""Tiles of batched products by generation: up to Pascal, Volta, Turing, Ampere and later."""
 
+_LINEAR_SINCE_VOLTA = ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32))
 LINEAR_TILES: Tiles = {
     6: ((64, 64), (32, 128), (128, 32)),
-    7: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
-    8: ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32)),
+    7: _LINEAR_SINCE_VOLTA,
+    7.5: _LINEAR_SINCE_VOLTA,
+    8: _LINEAR_SINCE_VOLTA,
 }
 """Tiles of linear layers by generation."""
 
+WINOGRAD_TILES: Tiles = {
+    6: ((64, 64), (32, 128)),
+    7: ((64, 64), (32, 128), (128, 32)),
+    7.5: ((128, 64), (64, 64), (128, 32)),
+    8: ((128, 64), (64, 64), (128, 32)),
+}
+"""Tiles of the products of unfused Winograd by generation; Ampere's are taken to be Turing's."""
 
-IMPLICIT_TILES: Tiles = dict.fromkeys((6, 7, 8), ((128, 128), (64, 128), (32, 128)))
+IMPLICIT_TILES: Tiles = dict.fromkeys((6, 7, 7.5, 8), ((128, 128), (64, 128), (32, 128)))
 """Tiles of implicit convolutions, filters x pixels."""
 
 
@@ -54,7 +64,7 @@ GP100_PREFERENCE = {(32, 128): 0.9}
 
 
 def generation_key(device: DeviceColumns) -> Array:
-    """6 up to Pascal, 7 for Volta and Turing, 8 for later and unknown ones."""
+    """6 up to Pascal, 7 for Volta, 7.5 for Turing, 8 for later and unknown ones."""
     key: Array = np.clip(np.nan_to_num(device.generation, nan=8.0), 6, 8)
     return key
 
@@ -67,6 +77,11 @@ def linear_choices(device: DeviceColumns) -> tuple[Choice, ...]:
 def batched_choices(device: DeviceColumns) -> tuple[Choice, ...]:
     """Kernels for batches of products."""
     return _choices(BATCHED_TILES, (1,), device)
+
+
+def winograd_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+    """Kernels for the products of unfused Winograd."""
+    return _choices(WINOGRAD_TILES, (1,), device)
 
 
 def implicit_choices(device: DeviceColumns) -> tuple[Choice, ...]:
