@@ -229,7 +229,9 @@ def _is_direct(function: OpOverload) -> bool:
     )
     arguments = function._schema.arguments
     views = any(a.alias_info is not None and not a.alias_info.is_write for a in arguments)
-    return not composite and not views and torch.Tag.inplace_view not in function.tags
+    # Resizing by a list of scales is a composite that would ask for sizes as numbers.
+    taken_apart = composite and function._overloadname != "vec"
+    return not taken_apart and not views and torch.Tag.inplace_view not in function.tags
 
 
 @cache
