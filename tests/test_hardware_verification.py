@@ -147,6 +147,21 @@ def test_a_readme_without_the_block_is_refused():
         replace_block("# Device profiles\n", "block")
 
 
+@pytest.mark.parametrize("profile", DEVICES, ids=str)
+def test_a_calculated_number_is_no_better_verified_than_what_it_is_made_of(profile):
+    compute = profile.compute
+    clocks = [clock for _, clock in numbers(compute.clocks) if clock.si is not None]
+    for path, number in numbers(profile):
+        if number.kind != "derived":
+            continue
+        parts = [x for x in clocks if re.search(rf"(?<![\d.]){re.escape(x.value)}$", number.how)]
+        if re.match(rf"{compute.units.value:g} ", number.how):
+            parts.append(compute.units)
+        level = LEVELS.index(level_of(profile, number))
+        for part in parts:
+            assert level <= LEVELS.index(level_of(profile, part)), path
+
+
 # Those of which timings are at hand: what they rest on must have been looked at.
 TIMED = (
     *("p4", "p100-pcie", "v100-pcie-32gb", "v100-sxm2", "t4", "a100-pcie-40gb", "rtx-3090"),

@@ -36,7 +36,8 @@ class Number(Entry):
 
     source: str | tuple[str, ...] | None = Field(
         default=None,
-        description="Key into `sources`; a list of keys where it takes two to be believed.",
+        description="Key into `sources`; a list of keys where it takes two to be believed, or "
+        "where it is calculated from numbers of both.",
     )
     kind: Kind | None = Field(
         default=None,

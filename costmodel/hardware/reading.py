@@ -59,7 +59,7 @@ class Document:
         """Return problems as `file:line:column path: message`, in the order of the file."""
         placed = sorted({(*self.place(p), path_text(p.path), p.message) for p in problems})
         return [
-            f"{self.name}:{line}:{column} {path}: {message}"
+            f"{self.name}:{line}:{column} {_one_line(path)}: {_one_line(message)}"
             for line, column, path, message in placed
         ]
 
@@ -68,6 +68,11 @@ def path_text(path: Path) -> str:
     """Return a path as text, such as memory[0].capacity; a dot for the whole document."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".") or "."
+
+
+def _one_line(text: str) -> str:
+    """Return a text in one line: a key of a flow mapping may be written over several."""
+    return " ".join(text.split("\n")).strip() or "."
 
 
 def read_file(path: FilePath) -> Document:
