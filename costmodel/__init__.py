@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from costmodel.errors import CostModelError as CostModelError
-    from costmodel.estimate import Estimate as Estimate
-    from costmodel.estimate import Sweep as Sweep
-    from costmodel.estimate import estimate as estimate
-    from costmodel.estimate import sweep as sweep
+    from costmodel.estimation import Estimate as Estimate
+    from costmodel.estimation import Sweep as Sweep
+    from costmodel.estimation import estimate as estimate
+    from costmodel.estimation import sweep as sweep
     from costmodel.formulas import Cost as Cost
     from costmodel.formulas import Formula as Formula
     from costmodel.formulas import get_formula as formula
@@ -38,18 +38,18 @@ _HOME = {
     "Cost": "costmodel.formulas",
     "CostModelError": "costmodel.errors",
     "DeviceProfile": "costmodel.hardware",
-    "Estimate": "costmodel.estimate",
+    "Estimate": "costmodel.estimation",
     "Formula": "costmodel.formulas",
     "Graph": "costmodel.graph",
     "Op": "costmodel.graph",
-    "Sweep": "costmodel.estimate",
+    "Sweep": "costmodel.estimation",
     "TensorSpec": "costmodel.graph",
-    "estimate": "costmodel.estimate",
+    "estimate": "costmodel.estimation",
     "formula": "costmodel.formulas:get_formula",
     "list_devices": "costmodel.hardware",
     "load_device": "costmodel.hardware",
     "load_graph": "costmodel.tracing.source",
-    "sweep": "costmodel.estimate",
+    "sweep": "costmodel.estimation",
     "trace": "costmodel.tracing.eager",
 }
 """Where each public name lives: "module", or "module:name" if it has another name there."""

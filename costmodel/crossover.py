@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costmodel.estimate import resolve_target
+from costmodel.estimation import resolve_target
 from costmodel.formulas.algebra import Crossover
 from costmodel.formulas.registry import Formula, get_formula
 from costmodel.graph import DTYPE_BYTES

@@ -26,7 +26,7 @@ from costmodel.errors import GraphError
 if TYPE_CHECKING:
     import networkx
 
-    from costmodel.estimate import Estimate
+    from costmodel.estimation import Estimate
     from costmodel.formulas.cost import Cost
 
 Dim = Any
@@ -248,7 +248,7 @@ class Graph:
 
     def estimate(self, devices: Any, **settings: Any) -> Estimate:
         """Predict time on one or more devices; see `costmodel.estimate`."""
-        from costmodel.estimate import estimate
+        from costmodel.estimation import estimate
 
         return estimate(self, devices, **settings)
 

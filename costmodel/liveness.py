@@ -79,7 +79,7 @@ def liveness_of(graph: Graph) -> Liveness:
             if tensor is not None:
                 touch(tensor, index)
     for tensor in graph.outputs:
-        touch(tensor, count - 1)
+        touch(tensor, max(count - 1, 0))
 
     # Add each storage at its first operator and remove it after its last, then accumulate.
     changes = np.zeros((4, count + 1))

@@ -11,7 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from costmodel.estimate import Estimate, estimate
+from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
 from costmodel.reports.operator_comparison import compare_operators, parse_operator
 from costmodel.reports.operator_figure import verdicts

@@ -16,7 +16,7 @@ LAYERS = [
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},
     {"roofline"},
-    {"estimate"},
+    {"estimation"},
     {"measurement", "search", "crossover"},
     {"reports"},
     {"workbench", "cli"},
@@ -26,7 +26,7 @@ LAYERS = [
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 DOORS = {
-    ("graph", "estimate"): "Graph.estimate, the fluent API",
+    ("graph", "estimation"): "Graph.estimate, the fluent API",
     ("graph", "symbolic"): "Graph.cost and Graph.substitute, the fluent API",
     ("tracing", "zoo"): "zoo: is a model source",
     ("graph", "formulas"): "Graph.cost, the fluent API",

@@ -13,7 +13,7 @@ import typer
 from costmodel.errors import UsageError
 
 if TYPE_CHECKING:
-    from costmodel.estimate import Estimate
+    from costmodel.estimation import Estimate
     from costmodel.graph import Graph
     from costmodel.roofline.ceilings import Target
 
@@ -150,7 +150,7 @@ def load_targets(names: Sequence[str] | None, threads: int | None = None) -> lis
     """
     from dataclasses import replace
 
-    from costmodel.estimate import resolve_target
+    from costmodel.estimation import resolve_target
     from costmodel.hardware import list_devices
 
     if not names:
@@ -209,7 +209,7 @@ def predictions(
         skip_unable: whether a device that cannot compute in a precision is left out, with a line
             on stderr, rather than an error.
     """
-    from costmodel.estimate import sweep
+    from costmodel.estimation import sweep
 
     laws = listed(without)
     groups = [[target] for target in targets] if skip_unable else [targets]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from costmodel.errors import UnknownNameError, UsageError
-from costmodel.estimate import Estimate, sweep
+from costmodel.estimation import Estimate, sweep
 from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target
 from costmodel.tracing.builder import GraphBuilder

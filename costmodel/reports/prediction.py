@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from costmodel.estimate import Estimate, OperatorEstimate
+from costmodel.estimation import Estimate, OperatorEstimate
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (

@@ -24,6 +24,11 @@ CLAIMS = "headline-ratios"
 MANY = 6
 """From so many predicted columns on, ours stands beside the published figure only if it differs."""
 
+SCORES = (
+    "Ratios are ours over published. Spread: the median error that is left after the median ratio "
+    "is divided out, the shape without the scale."
+)
+
 UNITS = {"1": "", "M": "M", "G": "G"}
 
 
@@ -41,7 +46,8 @@ def reproduction_report(reproduction: Reproduction) -> Report:
     reasons = reasons_table(reproduction)
     if reasons.rows:
         tables.append(reasons)
-    return Report(_document(reproduction, scores), tuple(tables), notes_of(reproduction))
+    notes = (*notes_of(reproduction), *claim_notes(claims))
+    return Report(_document(reproduction, scores), tuple(tables), notes)
 
 
 def records_report(reproduction: Reproduction) -> Report:
@@ -69,12 +75,35 @@ def conditions_report(scores: Sequence[ConditionScore]) -> Report:
     return Report(
         {"conditions": [_condition_document(score) for score in scores]},
         (conditions_table(scores),),
-        tuple(
-            f"{heading(a.column)}, {a.example}: {a.why}"
-            for a in ASSUMPTIONS
-            if (a.example, a.column) in looked_at
+        (
+            *(
+                f"{heading(a.column)}, {a.example}: {a.why}"
+                for a in ASSUMPTIONS
+                if (a.example, a.column) in looked_at
+            ),
+            *nearest_notes(scores),
+            SCORES,
         ),
     )
+
+
+def nearest_notes(scores: Sequence[ConditionScore]) -> tuple[str, ...]:
+    """Where another condition comes nearer than the assumed one, and by how much."""
+    notes = []
+    for assumed in scores:
+        if assumed.assumed:
+            rivals = [s for s in scores if (s.table, s.column) == (assumed.table, assumed.column)]
+            best = min(rivals, key=lambda s: s.score.median_ape)
+            place = f"{heading(assumed.column)}, {assumed.table}"
+            if best.assumed:
+                notes.append(f"{place}: what is assumed comes nearest.")
+            else:
+                notes.append(
+                    f"{place}: {best.condition.label} comes nearer, "
+                    f"{percent(best.score.median_ape)} median error against "
+                    f"{percent(assumed.score.median_ape)} of what is assumed."
+                )
+    return tuple(notes)
 
 
 def record_document(record: Record) -> dict[str, Any]:
@@ -103,7 +132,13 @@ def notes_of(reproduction: Reproduction) -> tuple[str, ...]:
         *conditions,
         "MACs: multiply-accumulates, what the documents call FLOPs.",
         "* marks published figures that cannot be taken at face value; scores leave them out.",
+        SCORES,
     )
+
+
+def claim_notes(claims: Iterable[Record]) -> tuple[str, ...]:
+    """What to know about each claim: the device assumed, what else the documents print."""
+    return tuple(f"{r.cell.row}: {r.note}" for r in claims if r.note)
 
 
 # ------------------------------------------------------------------------------------ tables
@@ -174,7 +209,6 @@ def claims_table(claims: Iterable[Record]) -> Table:
         Column("published_change", "stated", _change),
         Column("predicted_change", "ours", _change),
         Column("same_sign", "sign", lambda same: "same" if same else "DIFFERS", right=False),
-        Column("note", "note", right=False),
     )
     rows = tuple(
         (
@@ -184,7 +218,6 @@ def claims_table(claims: Iterable[Record]) -> Table:
             r.cell.value - 1,
             None if r.predicted is None else r.predicted - 1,
             r.same_sign,
-            r.note,
         )
         for r in claims
     )
@@ -225,8 +258,8 @@ def _score_columns() -> tuple[Column, ...]:
     return (
         Column("median_ape", "median error", percent),
         Column("mape", "mean error", percent),
-        Column("median_ratio", "median ours / published", _ratio),
-        Column("spread", "error without it", percent),
+        Column("median_ratio", "median ratio", _ratio),
+        Column("spread", "spread", percent),
         Column("spearman", "Spearman", lambda rho: f"{rho:.3f}"),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log10
+from math import ceil, floor, log10
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,10 +20,12 @@ from costmodel.reports import theme
 from costmodel.reports.page import Card, Section, html_page, plain
 from costmodel.reports.reproduction import (
     CLAIMS,
+    claim_notes,
     claims_table,
     conditions_table,
     heading,
     misses_table,
+    nearest_notes,
     notes_of,
     reasons_table,
     scores_table,
@@ -42,7 +44,7 @@ FEWEST = 10
 """A table with fewer rows gets no scatter plot."""
 
 PER_LINE = 3
-WIDTH_OF_LINE = 1.10
+NEAR = 1.10
 """The dotted lines: 10% off."""
 
 
@@ -71,11 +73,12 @@ def reproduction_figure(reproduction: Reproduction, published: PublishedTable) -
             members = [r for r in records if _group(r) == group]
             figure.add_trace(_dots(members, group, mark, show=index == 0), **place)
         low, high = _limits(records)
-        for factor, dash in ((1.0, "solid"), (WIDTH_OF_LINE, "dot"), (1 / WIDTH_OF_LINE, "dot")):
+        for factor, dash in ((1.0, "solid"), (NEAR, "dot"), (1 / NEAR, "dot")):
             figure.add_trace(_diagonal(low, high, factor, dash), **place)
         span = [log10(low), log10(high)]
         unit = "" if column.unit == "1" else f" [{column.unit}]"
-        axis = {"type": "log", "range": span, "exponentformat": "none", "dtick": "D2"}
+        ticks = _ticks(low, high)
+        axis = {"type": "log", "range": span, "tickvals": ticks, "ticktext": [*map(_tick, ticks)]}
         figure.update_xaxes(title=f"published{unit}", **axis, **place)
         figure.update_yaxes(title=f"ours{unit}", **axis, **place)
     figure.update_layout(
@@ -128,6 +131,18 @@ def _limits(records: Sequence[Record]) -> tuple[float, float]:
     return min(values) / 1.2, max(values) * 1.2
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of every decade within the limits; 1 and 3 where they span more than two."""
+    steps = (1, 2, 5) if high / low < 100 else (1, 3)
+    decades = range(floor(log10(low)), ceil(log10(high)))
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
 def _diagonal(low: float, high: float, factor: float, dash: str) -> Any:
     return go.Scatter(
         x=[low, high],
@@ -150,6 +165,7 @@ def reproduction_page(reproduction: Reproduction, conditions: Sequence[Condition
                 "Headline claims",
                 "First over second, as stated and as predicted here.",
                 tables=(claims_table(claims),),
+                items=claim_notes(claims),
             )
         )
     sections.append(Section("Assumptions", items=notes_of(reproduction)))
@@ -157,9 +173,9 @@ def reproduction_page(reproduction: Reproduction, conditions: Sequence[Condition
         sections.append(
             Section(
                 "Which run conditions fit",
-                "Each way of running, scored on the same cells. 'Error without it' is what is "
-                "left after the median ratio is divided out.",
+                "Each way of running, scored on the same cells.",
                 tables=(conditions_table(conditions),),
+                items=nearest_notes(conditions),
             )
         )
     for one in reproduction.tables:

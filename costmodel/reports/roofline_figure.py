@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from costmodel.estimate import Estimate
+from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.page import Card, Section, html_page, plain
 from costmodel.reports.prediction import notes_of

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from math import ceil, floor, log10
 
-from costmodel.estimate import Estimate
+from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.prediction import notes_of
 from costmodel.reports.report import Report

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from costmodel.estimate import Estimate
+from costmodel.estimation import Estimate
 from costmodel.formulas import get_formula
 from costmodel.formulas.notation import text
 from costmodel.graph import Op, TensorSpec

@@ -45,10 +45,15 @@ class Constants:
         2e-6, 5e-7, 1e-5, "s", "the same between kernels of a compiled graph"
     )
     # memory
-    dram_share: float = _constant(1.0, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
-    cache_share: float = _constant(
-        0.105, 0.1, 1, "1", "of 64 bytes per unit and clock, from the shared cache"
+    dram_share: float = _constant(0.99, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
+    core_stream: float = _constant(
+        25e9, 5e9, 6e10, "B/s", "one CPU core's share of DRAM: its line fills in flight over latency"
     )
+    cache_share: float = _constant(
+        0.28, 0.2, 1, "1", "of 64 bytes per unit and clock, from the shared cache; not fitted, since "
+        "a small cache does not show it: 2,155 GB/s on a V100 (Jia et al., Dissecting the NVIDIA "
+        "Volta GPU architecture, 2018, table 3.1)"
+    )  # fmt: skip
     write_residency: float = _constant(
         0.1, 0, 1, "1", "of the chance that a read would hit, for a write not to reach DRAM"
     )

@@ -18,6 +18,7 @@ class DeviceColumns:
     """Numbers of several devices; every array is (devices,) and NaN where a number is unknown."""
 
     is_gpu: Array
+    is_cpu: Array
     units: Array
     """SMs, compute units or cores in use."""
     clock: Array
@@ -74,6 +75,7 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
     caches = [("llc" if "llc" in p.levels else "l2") for p in profiles]
     return DeviceColumns(
         is_gpu=np.array([p.kind == "gpu" for p in profiles]),
+        is_cpu=np.array([p.kind == "cpu" for p in profiles]),
         units=column([t.profile.units * t.share for t in targets]),
         clock=column([p.clock("boost") for p in profiles]),
         base_clock=column([p.clock("base") for p in profiles]),

@@ -23,13 +23,15 @@ from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
 
-BOUNDS = ("compute", "memory", "launch")
-"""What limits an operator, by code."""
+BOUNDS = ("compute", "memory", "launch", "lanes")
+"""What limits an operator, by code: arithmetic at its engine's peak; bytes; the start of the
+operator; or scalar lanes, busy with index arithmetic and loads rather than with FLOPs."""
 
 LAWS: dict[str, str] = {
     "overlap": "compute and memory time overlap only in part",
     "launch": "every operator starts after an overhead",
     "dram": "long streams reach a share of the DRAM bandwidth",
+    "threads": "a CPU core alone cannot draw the whole memory bandwidth",
     "residency": "recently touched data comes from the shared cache",
     "passes": "norms, pooling, copies and strided reads go over their data more than once",
     "bias": "a convolution's bias is added by an operator of its own",
@@ -52,13 +54,15 @@ class Times:
     compute: Array
     memory: Array
     launch: Array
+    lanes: Array
+    """Time on scalar lanes of kernels that have no other engine, else 0."""
     total: Array
-    """All three joined, with their overlap."""
+    """All four joined, with their overlap."""
 
     @property
     def bound(self) -> Array:
         """Code into `BOUNDS` of the longest part."""
-        parts = np.broadcast_arrays(self.compute, self.memory, self.launch)
+        parts = np.broadcast_arrays(self.compute, self.memory, self.launch, self.lanes)
         return np.argmax(np.stack(parts), 0)
 
 
@@ -93,17 +97,21 @@ def operator_times(
         laws: names of the laws to apply.
         constants: of the laws.
     """
+    if not operators.count:
+        nothing = np.zeros((len(ceilings.targets), 1, 0))
+        return Times(nothing, nothing, nothing, nothing, nothing)
     run = _Run(operators, ceilings, devices, laws, constants)
-    compute, memory = run.compute(), run.memory()
+    compute, memory, lanes = run.compute(), run.memory(), run.lanes_time()
     launch = np.broadcast_to(run.launch(), compute.shape)
+    busy = np.maximum(compute, lanes)
     if "overlap" in laws:
         # The larger is taken out so that powers neither overflow nor vanish.
-        larger = np.maximum(np.maximum(compute, memory), 1e-300)
-        smaller = np.minimum(compute, memory)
+        larger = np.maximum(np.maximum(busy, memory), 1e-300)
+        smaller = np.minimum(busy, memory)
         joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
     else:
-        joined = np.maximum(compute, memory)
-    return Times(compute, memory, launch, joined + launch)
+        joined = np.maximum(busy, memory)
+    return Times(compute, memory, launch, lanes, joined + launch)
 
 
 class _Run:
@@ -128,6 +136,9 @@ class _Run:
         self.units, self.clock = column(devices.units, 1.0), column(devices.clock, 1e9)
         self.lanes, self.cache = column(devices.vector_lanes, 1.0), column(devices.l2_capacity)
         dram = ceilings.bandwidth[:, None, None]
+        if self.on("threads"):
+            drawn = self.units * constants.core_stream
+            dram = np.where(devices.is_cpu[:, None, None], np.minimum(dram, drawn), dram)
         self.dram = dram * (constants.dram_share if self.on("dram") else 1.0)
         assumed = constants.cache_share * self.units * self.clock * 64
         self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
@@ -195,20 +206,25 @@ class _Run:
         """Time of every operator's arithmetic at what its engine reaches."""
         ops, constants = self.ops, self.constants
         rate = np.where(ops.matrix, self.matrix_rate * self._efficiency(), self.vector_rate)
-        time: Array = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
+        return np.asarray(2 * ops.macs / rate + ops.other_flops / self.vector_rate)
+
+    def lanes_time(self) -> Array:
+        """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""
+        ops, constants = self.ops, self.constants
+        time: Array = np.zeros((1, 1, 1))
         if self.on("depthwise") and ops.depthwise.any():
             lane_rate = np.maximum(self.units * self.lanes * self.clock, 1.0)
             taps = np.maximum(ops.taps, 1)
             scalar = depthwise_seconds(
                 ops.macs / taps, taps, ops.square, ops.channels_last, lane_rate, constants
             )
-            time = np.where(self.gpu & ops.depthwise, np.maximum(scalar, time), time)
+            time = time + np.where(self.gpu & ops.depthwise, scalar, 0.0)
         starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
         if self.on("starved") and starved.any():
             walked = starved_seconds(
                 ops.planes, ops.pixels, self.units * 1024, self.clock, constants
             )
-            time = np.where(self.gpu & starved, np.maximum(walked, time), time)
+            time = time + np.where(self.gpu & starved, walked, 0.0)
         return time
 
     def _efficiency(self) -> Array:

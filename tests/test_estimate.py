@@ -1,0 +1,303 @@
+"""Estimates against hand-worked rooflines, and what must hold for any device and any law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import costmodel as cm
+from costmodel import zoo
+from costmodel.errors import UncoveredOperatorError, UnknownNameError, UsageError
+from costmodel.formulas.columns import columns_of
+from costmodel.liveness import liveness_of
+from costmodel.roofline.ceilings import Target, ceilings
+from costmodel.roofline.constants import Constants, ranges
+from costmodel.roofline.device_columns import device_columns
+from costmodel.roofline.engine import LAWS, enabled_laws, operator_times
+from costmodel.roofline.operators import operator_columns
+from costmodel.roofline.precision import get_precision
+from costmodel.roofline.workload import workload_of
+
+GPUS = ("v100-sxm2", "rtx-4090", "a100-sxm4-80gb", "mi250-gcd", "t4")
+DEVICES = (*GPUS, "epyc-73f3", "cortex-a72", "i9-10940x")
+
+
+@pytest.fixture(scope="module")
+def fasternet() -> cm.Graph:
+    with torch.device("meta"):
+        model = zoo.create("fasternet_t0")
+    return cm.trace(model, (2, 3, 224, 224))
+
+
+@pytest.fixture(scope="module")
+def convolution() -> cm.Graph:
+    """3x3, 256 to 256 channels on 56x56."""
+    return cm.trace(nn.Conv2d(256, 256, 3, padding=1, bias=False), (1, 256, 56, 56))
+
+
+def test_plain_roofline_of_a_convolution_by_hand(convolution: cm.Graph) -> None:
+    """2 x 1,849,688,064 FLOPs at 15.7 TFLOP/s is 235.6 us; its bytes at 900 GB/s only 9.8 us."""
+    estimate = cm.estimate(convolution, "v100-sxm2", without=["all"])
+    assert estimate.total.macs == 1_849_688_064
+    assert estimate.total.parameters == 589_824
+    assert estimate.latency == pytest.approx(2 * 1_849_688_064 / 15.7e12, rel=1e-3)
+    assert estimate.bound == "compute"
+    moved = 4 * (2 * 256 * 56 * 56 + 589_824)
+    assert estimate.total.bytes == moved
+    (operator,) = estimate.operators
+    assert operator.intensity == pytest.approx(2 * 1_849_688_064 / moved)
+
+
+def test_plain_roofline_of_an_activation_by_hand() -> None:
+    """ReLU reads and writes: 2 x 4 x 10^8 bytes at 900 GB/s."""
+    estimate = cm.estimate(cm.trace(nn.ReLU(), (1, 10**8)), "v100-sxm2", without=["all"])
+    assert estimate.latency == pytest.approx(8e8 / 900e9, rel=1e-6)
+    assert estimate.bound == "memory"
+
+
+def test_one_core_has_its_share_of_the_peak(convolution: cm.Graph) -> None:
+    whole = cm.estimate(convolution, "epyc-73f3", without=["all"])
+    core = cm.estimate(convolution, "epyc-73f3@1", without=["all"])
+    assert core.latency == pytest.approx(16 * whole.latency)
+    assert core.device == "epyc-73f3@1"
+
+
+def test_half_precision_halves_the_bytes(convolution: cm.Graph) -> None:
+    full = cm.estimate(convolution, "v100-sxm2", precision="fp32")
+    half = cm.estimate(convolution, "v100-sxm2", precision="fp16")
+    assert half.total.bytes == full.total.bytes / 2
+    assert half.total.macs == full.total.macs
+
+
+def test_products_accumulate_in_float32(convolution: cm.Graph) -> None:
+    """GeForce boards do float16 at half rate when sums are float32, as frameworks ask for."""
+    estimate = cm.estimate(convolution, "rtx-3090", precision="fp16", without=["all"])
+    assert estimate.latency == pytest.approx(2 * 1_849_688_064 / 71e12, rel=1e-2)
+
+
+def test_depthwise_loses_more_time_than_it_saves_flops() -> None:
+    """The lesson this package exists for."""
+    dense = cm.trace(nn.Conv2d(256, 256, 3, padding=1), (32, 256, 56, 56))
+    depthwise = cm.trace(nn.Conv2d(256, 256, 3, padding=1, groups=256), (32, 256, 56, 56))
+    a, b = (cm.estimate(g, "v100-sxm2") for g in (dense, depthwise))
+    assert a.total.macs / b.total.macs == 256
+    assert a.latency / b.latency < 256 / 5
+    assert b.bound != "compute"
+    assert b.operators[0].intensity < cm.load_device("v100-sxm2").ridge_point("float32")
+    assert b.achieved_flops < a.achieved_flops / 10
+
+
+# ------------------------------------------------------- holds for every device and law
+
+
+def run(graph: cm.Graph, devices: tuple[str, ...], batches=(1, 8), laws=frozenset(LAWS), **edits):  # type: ignore[no-untyped-def]
+    """Engine times with edited ceilings: `rate` and `bandwidth` scale the devices."""
+    operators = operator_columns(
+        workload_of(columns_of(graph)), np.array(batches, float), get_precision("fp32")
+    )
+    targets = [Target(cm.load_device(d)) for d in devices]
+    limits, columns = ceilings(targets, operators.dtypes), device_columns(targets)
+    rate, bandwidth = edits.get("rate", 1.0), edits.get("bandwidth", 1.0)
+    limits = replace(
+        limits,
+        matrix_peak=limits.matrix_peak * rate,
+        vector_peak=limits.vector_peak * rate,
+        bandwidth=limits.bandwidth * bandwidth,
+    )
+    columns = replace(
+        columns,
+        clock=columns.clock * edits.get("clock", 1.0),
+        l2_bandwidth=columns.l2_bandwidth * edits.get("clock", 1.0),
+        dram_bandwidth=columns.dram_bandwidth * bandwidth,
+    )
+    return operators, limits, columns, operator_times(operators, limits, columns, laws)
+
+
+def test_never_below_the_compute_roof(fasternet: cm.Graph) -> None:
+    operators, limits, _, times = run(fasternet, DEVICES)
+    fastest = np.maximum(limits.matrix_peak, limits.vector_peak).max(axis=1)[:, None, None]
+    assert (times.total >= 2 * operators.macs / fastest * (1 - 1e-12)).all()
+
+
+def test_never_below_the_memory_roof_when_nothing_is_cached(fasternet: cm.Graph) -> None:
+    operators, limits, _, times = run(fasternet, DEVICES, laws=enabled_laws(["residency"]))
+    moved = operators.data_read + operators.weight_bytes + operators.bytes_written
+    assert (times.total >= moved / limits.bandwidth[:, None, None] * (1 - 1e-12)).all()
+
+
+def test_all_laws_off_is_the_plain_roofline(fasternet: cm.Graph) -> None:
+    operators, limits, _, times = run(fasternet, DEVICES, laws=enabled_laws(["all"]))
+    moved = operators.data_read + operators.weight_bytes + operators.bytes_written
+    matrix = limits.matrix_peak[:, operators.matrix_code]
+    vector = limits.vector_peak[:, operators.vector_code]
+    rate = np.where(operators.matrix, matrix, vector)[:, None, :]
+    compute = 2 * operators.macs / rate + operators.other_flops / vector[:, None, :]
+    expected = np.maximum(compute, moved / limits.bandwidth[:, None, None])
+    assert times.total == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("law", sorted(LAWS))
+def test_every_law_changes_something_and_costs_time(law: str) -> None:
+    """A model that meets them all: dropping a law makes some operator faster, none slower.
+
+    Two may also save time: residency is the law of a faster memory, and the law of grouped
+    convolutions takes the place of that of tiles.
+    """
+
+    class Everything(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 30, 3, padding=1)
+            self.grouped = nn.Conv2d(30, 30, 3, padding=1, groups=3)
+            self.depthwise = nn.Conv2d(30, 30, 3, padding=1, groups=30)
+            self.norm = nn.GroupNorm(3, 30)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.norm(self.depthwise(self.grouped(self.stem(x)))).relu()
+            x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+            y = x.flatten(2).transpose(1, 2)[:, None, None]
+            return nn.functional.scaled_dot_product_attention(y, y, y)
+
+    graph = cm.trace(Everything(), (4, 3, 14, 14))
+    options = {"precision": "fp16"}
+    device = "epyc-73f3@1" if law == "threads" else "v100-sxm2"
+    full = cm.estimate(graph, device, **options)
+    dropped = cm.estimate(graph, device, without=[law], **options)
+    change = full.row_times - dropped.row_times
+    assert np.abs(change).max() > 0
+    if law not in ("residency", "grouped"):
+        assert (change >= -1e-15).all()
+
+
+@pytest.mark.parametrize("edit", ["rate", "bandwidth", "clock"])
+def test_a_faster_device_is_never_slower(fasternet: cm.Graph, edit: str) -> None:
+    before = run(fasternet, DEVICES)[-1].total
+    after = run(fasternet, DEVICES, **{edit: 1.5})[-1].total
+    assert (after <= before * (1 + 1e-12)).all()
+    assert (after < before).any()
+
+
+def test_twice_as_fast_in_everything_halves_the_time(fasternet: cm.Graph) -> None:
+    laws = enabled_laws(["launch", "threads"])
+    before = run(fasternet, DEVICES, laws=laws)[-1].total
+    after = run(fasternet, DEVICES, laws=laws, rate=2.0, bandwidth=2.0, clock=2.0)[-1].total
+    assert after == pytest.approx(before / 2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_time_grows_with_the_batch(fasternet: cm.Graph, device: str) -> None:
+    latency = cm.sweep(fasternet, [device], [1, 2, 3, 5, 8, 64, 100, 512]).latency[0, :, 0]
+    assert (np.diff(latency) > 0).all()
+
+
+def test_constants_lie_in_their_ranges() -> None:
+    constants = Constants()
+    for name, limits in ranges().items():
+        assert limits.low <= getattr(constants, name) <= limits.high, name
+        assert limits.unit
+        assert limits.meaning
+
+
+# ------------------------------------------------------------------ the surface
+
+
+def test_a_sweep_equals_single_estimates(fasternet: cm.Graph) -> None:
+    sweep = cm.sweep(fasternet, ["v100-sxm2", "epyc-73f3@1"], [1, 32], ["fp32", "bf16"])
+    assert len(sweep) == 8
+    assert sweep.latency.shape == (2, 2, 2)
+    for estimate in sweep:
+        alone = cm.estimate(
+            fasternet, estimate.target, batch=estimate.batch, precision=estimate.precision.name
+        )
+        assert estimate.latency == pytest.approx(alone.latency, rel=1e-12)
+        assert estimate.peak_memory == alone.peak_memory
+
+
+def test_operators_add_up(fasternet: cm.Graph) -> None:
+    estimate = cm.estimate(fasternet, "t4", batch=16)
+    assert sum(o.time for o in estimate.operators) == pytest.approx(estimate.latency)
+    assert sum(o.macs for o in estimate.operators) == pytest.approx(estimate.total.macs)
+    assert sum(estimate.time_by_kind.values()) == pytest.approx(estimate.latency)
+    assert sum(estimate.time_by_bound.values()) == pytest.approx(estimate.latency)
+    assert estimate.throughput == pytest.approx(16 / estimate.latency)
+
+
+def test_a_missing_dtype_is_said_not_guessed(fasternet: cm.Graph) -> None:
+    notes = cm.estimate(fasternet, "v100-sxm2", precision="bf16").notes
+    assert any("no bfloat16" in note for note in notes)
+
+
+def test_devices_without_float32_say_what_they_compute_in(fasternet: cm.Graph) -> None:
+    with pytest.raises(UsageError, match="int8"):
+        cm.estimate(fasternet, "ethos-u55-256")
+    assert cm.estimate(fasternet, "ethos-u55-256", precision="int8").latency > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "v1000"}, UnknownNameError, "v100"),
+        ({"batch": -3}, UsageError, "batch -3"),
+        ({"batch": 0}, UsageError, "batch 0"),
+        ({"precision": "fp12"}, UnknownNameError, "fp16"),
+        ({"device": "v100-sxm2@2"}, UsageError, "only a cpu"),
+        ({"device": "epyc-73f3@17"}, UsageError, "16 cores"),
+        ({"device": "epyc-73f3@x"}, UsageError, "number of threads"),
+        ({"without": ["gravity"]}, UnknownNameError, "laws are"),
+    ],
+)
+def test_bad_input_is_one_clear_error(fasternet: cm.Graph, options, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        cm.estimate(fasternet, **{"device": "v100-sxm2", **options})
+
+
+torch.library.define("costmodel_tests::mystery", "(Tensor x) -> Tensor")
+
+
+@torch.library.impl("costmodel_tests::mystery", "CompositeExplicitAutograd")
+def _mystery(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+class Mystery(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.costmodel_tests.mystery(x) + 1
+
+
+def test_an_unknown_operator_is_listed_and_charged_never_zero() -> None:
+    graph = cm.trace(Mystery(), (2, 1000))
+    estimate = cm.estimate(graph, "v100-sxm2")
+    (uncovered,) = estimate.uncovered
+    assert uncovered.op == "costmodel_tests::mystery"
+    assert uncovered.count == 1
+    assert 0 < uncovered.time_share < 1
+    (operator,) = (o for o in estimate.operators if o.kind == "uncovered")
+    assert (operator.bytes_read, operator.bytes_written) == (8000, 8000)
+    with pytest.raises(UncoveredOperatorError, match="mystery"):
+        cm.estimate(graph, "v100-sxm2", strict=True)
+
+
+def test_peak_memory_by_hand() -> None:
+    """x (100) -> a (100) -> b (100), x + b: x, a, b at the second; x, b, sum at the third."""
+
+    class Residual(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + (x * 2).sigmoid()
+
+    graph = cm.trace(Residual(), (1, 100))
+    live = liveness_of(graph).bytes_at(batch=1)
+    assert live.tolist() == [4 * 200, 4 * 300, 4 * 300]
+    assert cm.estimate(graph, "v100-sxm2", batch=7).peak_memory == 7 * 4 * 300
+
+
+def test_views_and_in_place_writes_own_no_memory() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x * 2).view(-1).relu_()
+
+    graph = cm.trace(InPlace(), (1, 100))
+    assert liveness_of(graph).peak_bytes(batch=1) == 4 * 200
