@@ -152,15 +152,15 @@ class Constants:
         2.0, "", "Size of the operand slab of a wave, in L2 sizes, at which half is read again.",
         0.2, 10, _PRODUCTS,
     )  # fmt: skip
-    lockstep_share: float = _constant(
-        60.0, "", "Size of the slab, in L2 sizes, at which half of the tiles of a wave no longer "
-        "share their loads.", 4, 300, _PRODUCTS,
-    )  # fmt: skip
     slab_steepness: float = _constant(
-        2.0, "", "Steepness of the first.", 0.5, 4, _PRODUCTS,
+        2.0, "", "Steepness of that.", 0.5, 4, _PRODUCTS,
+    )  # fmt: skip
+    lockstep_share: float = _constant(
+        3.0, "", "Bytes of one row of each block in flight, in L2 sizes, at which half of the "
+        "blocks of a wave have drifted too far apart to share loads.", 0.3, 30, _PRODUCTS,
     )  # fmt: skip
     lockstep_steepness: float = _constant(
-        1.5, "", "Steepness of the second.", 0.5, 4, _PRODUCTS,
+        1.2, "", "Steepness of that.", 0.5, 4, _PRODUCTS,
     )  # fmt: skip
 
     # Row kernels

@@ -164,9 +164,9 @@ def operand_reads(
 ) -> Array:
     """Bytes of operands that come from DRAM: each once, and what L2 could not keep again.
 
-    The blocks in flight form a slab, along columns first. If the slab overflows L2, the next wave
-    reads its share again; if it does so by far, blocks of one wave fall out of step and share
-    nothing.
+    The blocks in flight form a slab of operands, along columns first. If the slab overflows L2,
+    the next wave reads its share again. Blocks drift apart along the contraction: if L2 does not
+    hold that much of every block in flight, those of one wave no longer share their loads.
     """
     across, down = tile_grid(product, tile)
     tiles = product.batches * across * down * splits
@@ -181,7 +181,7 @@ def operand_reads(
     by_tile = np.maximum(by_wave, tiles * (tile.columns + height) * steps)
     c, l2 = constants, device.l2_capacity
     kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
-    in_step = hit_share(slab, c.lockstep_share * l2, c.lockstep_steepness)
+    in_step = hit_share(flying * steps, c.lockstep_share * l2, c.lockstep_steepness)
     reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
 
