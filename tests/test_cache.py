@@ -12,7 +12,7 @@ import pytest
 
 from costmodel.cli import main
 from costmodel.errors import TraceError, UnknownNameError
-from costmodel.estimate import estimate
+from costmodel.estimation import estimate
 from costmodel.graph import Graph
 from costmodel.tracing import cache, source
 from costmodel.tracing.cache import cache_info, cache_key, cached_graph, clear_cache, is_kept

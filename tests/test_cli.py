@@ -106,7 +106,7 @@ def test_predict_numbers_are_those_worked_by_hand(document: Any, model: str) -> 
 
 
 def test_predict_numbers_equal_the_python_api(document: Any) -> None:
-    from costmodel.estimate import estimate
+    from costmodel.estimation import estimate
     from costmodel.tracing.source import load_graph
 
     graph = load_graph("zoo:fasternet_t0")

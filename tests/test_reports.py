@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from costmodel.errors import UnknownNameError, UsageError
-from costmodel.estimate import Estimate, estimate
+from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
 from costmodel.reports import theme
 from costmodel.reports.channels import dense_channels, parse_channels

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from costmodel.estimate import Estimate, estimate
+from costmodel.estimation import Estimate, estimate
 from costmodel.reports.operator_comparison import compare_operators, parse_operator
 from costmodel.reports.operator_figure import operator_page
 from costmodel.reports.roofline_figure import roofline_page

@@ -19,15 +19,14 @@ def module_of(node: onnx.NodeProto, weights: Sequence[str]) -> tuple[str, dict[s
     if found is not None:
         return found
     if "/" in node.name:
-        path = ""
+        path: list[str] = []
         for part in node.name.split("/")[:-1]:
             # A child of a list carries its whole path already: "layer1.0" below "layer1".
-            last = path.rpartition(".")[2]
-            if last and part.startswith(f"{last}."):
-                path = f"{path.rpartition('.')[0]}.{part}".lstrip(".")
+            if path and part.startswith(f"{path[-1]}."):
+                path[-1] = part
             elif part:
-                path = f"{path}.{part}".lstrip(".")
-        return path, {}
+                path.append(part)
+        return ".".join(path), {}
     for name in weights:
         owner, dot, leaf = name.rpartition(".")
         if dot and leaf in ("weight", "bias"):

@@ -65,6 +65,8 @@ def translate(steps: Sequence[Step], builder: OpBuilder, where: str) -> None:
             _check_bindings(builder, first)
         except NodeError as error:
             raise TraceError(f"{where}: {step.label}: {error}") from error
+        except KeyError as error:
+            raise TraceError(f"{where}: {step.label}: attribute {error} is missing") from error
         except Exception as error:  # malformed attributes fail in many ways
             text = " ".join(str(error).split())[:200]
             raise TraceError(

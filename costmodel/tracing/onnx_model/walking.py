@@ -178,6 +178,8 @@ class Walk:
                 raise
             except NodeError as error:
                 raise TraceError(f"{self.path}: {label}: {error}") from error
+            except KeyError as error:
+                raise TraceError(f"{self.path}: {label}: attribute {error} is missing") from error
             except Exception as error:  # malformed attributes and sizes fail in many ways
                 text = " ".join(str(error).split())[:200]
                 raise TraceError(
