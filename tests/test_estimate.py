@@ -164,7 +164,7 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
 
     graph = cm.trace(Everything(), (4, 3, 14, 14))
     options = {"precision": "fp16"}
-    device = "epyc-73f3@1" if law == "threads" else "v100-sxm2"
+    device = "epyc-73f3@1" if law in ("threads", "cores") else "v100-sxm2"
     full = cm.estimate(graph, device, **options)
     dropped = cm.estimate(graph, device, without=[law], **options)
     change = full.row_times - dropped.row_times

@@ -104,9 +104,9 @@ def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
     peak = profile.peak("float32")
     if peak is None:
         has = ", ".join(sorted({row.dtype for row in profile.peaks if row.si is not None}))
+        remedy = f"it computes in {has}: choose such a precision" if has else "it states no peak"
         raise UsageError(
-            f"{profile.id} has no {dtype} peak, nor float32 to fall back on; it computes in "
-            f"{has}: choose such a precision"
+            f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}"
         )
     return peak, True
 

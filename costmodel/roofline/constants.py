@@ -26,7 +26,8 @@ def _constant(value: float, low: float, high: float, unit: str, meaning: str) ->
 
 FITTED = (
     "measured step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, "
-    "eager, fast-norm), huggingface/pytorch-image-models, results folder, Apache-2.0"
+    "eager, fast-norm) and, for the constants named cpu_, on an i9-10940X (float32, compiled, "
+    "batch 1), huggingface/pytorch-image-models, results folder, Apache-2.0"
 )
 
 
@@ -103,6 +104,27 @@ class Constants:
     depthwise_output_nhwc: float = _constant(135, 0, 400, "cycles", "per output, NHWC")
     depthwise_tap_nhwc_other: float = _constant(
         5.99, 0.5, 100, "cycles", "per tap and output, other sizes, NHWC"
+    )
+    # CPUs
+    cpu_matrix_share: float = _constant(
+        0.68, 0.1, 1, "1", "of the vector peak, for endless products and convolutions on CPU cores"
+    )
+    cpu_contraction: float = _constant(1.0, 0, 1000, "elements", "depth lost per block on CPUs")
+    cpu_columns: float = _constant(34, 0, 300, "elements", "width lost per block on CPUs")
+    cpu_rows: float = _constant(
+        9.2, 0, 300, "elements", "rows lost per core in use: products are split over cores by rows"
+    )
+    cpu_depthwise_share: float = _constant(
+        0.125, 0.01, 1, "1", "of the vector peak, depthwise convolution on CPUs"
+    )
+    cpu_vector_share: float = _constant(
+        0.026, 0.02, 1, "1", "of the vector peak, other arithmetic on CPUs"
+    )
+    cpu_launch: float = _constant(
+        4e-6, 5e-7, 3e-5, "s", "to dispatch an operator on one CPU core, outside compiled graphs"
+    )
+    cpu_fork: float = _constant(
+        7.2e-06, 1e-7, 1e-5, "s", "to spread an operator over cores and wait for the last, per doubling"
     )
     # starved kernels
     starved_step: float = _constant(

@@ -41,6 +41,7 @@ LAWS: dict[str, str] = {
     "alignment": "16-bit products want sizes that are multiples of 8",
     "grouped": "grouped convolutions fill narrow products badly",
     "depthwise": "depthwise convolutions run on scalar lanes",
+    "cores": "CPU cores lose depth, width and rows of products to blocking, and lanes elsewhere",
     "attention": "attention off the fused path writes its scores",
     "starved": "kernels with one thread per pixel leave the device idle",
 }
@@ -144,6 +145,10 @@ class _Run:
         self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
+        self.cpu = devices.is_cpu[:, None, None]
+        dispatch = np.where(operators.compiled, 0.0, constants.cpu_launch)
+        spread = constants.cpu_fork * (1 + np.log2(np.maximum(self.units, 1)))
+        default = np.where(self.cpu, dispatch + spread, default)
         self.launch_time = np.where(known > 0, known, default)
 
     def launch(self) -> Array:
@@ -206,7 +211,12 @@ class _Run:
         """Time of every operator's arithmetic at what its engine reaches."""
         ops, constants = self.ops, self.constants
         rate = np.where(ops.matrix, self.matrix_rate * self._efficiency(), self.vector_rate)
-        return np.asarray(2 * ops.macs / rate + ops.other_flops / self.vector_rate)
+        other = self.vector_rate
+        if self.on("cores"):
+            dense = np.where(ops.depthwise, constants.cpu_depthwise_share, 1.0)
+            rate = np.where(self.cpu, rate * dense, rate)
+            other = np.where(self.cpu, other * constants.cpu_vector_share, other)
+        return np.asarray(2 * ops.macs / rate + ops.other_flops / other)
 
     def lanes_time(self) -> Array:
         """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""
@@ -237,6 +247,16 @@ class _Run:
             )
             endless = np.where(ops.attention, constants.attention_share, constants.matrix_share)
             share = endless * contraction_efficiency(ops.contraction, lost)
+        if self.on("cores"):
+            blocked = (
+                constants.cpu_matrix_share
+                * contraction_efficiency(ops.contraction, constants.cpu_contraction)
+                * contraction_efficiency(ops.columns, constants.cpu_columns)
+                * contraction_efficiency(
+                    ops.batches * ops.rows, constants.cpu_rows * self.units
+                )
+            )
+            share = np.where(self.cpu, blocked, share)
         if self.on("tiles"):
             tiled = tile_efficiency(
                 ops.batches, ops.rows, ops.columns, self.units, constants.tile_edge
