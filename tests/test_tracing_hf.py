@@ -74,6 +74,21 @@ def test_causal_language_model_by_hand(tmp_path: Path) -> None:
     assert "aten::cat" not in {op.target for op in graph.ops if "cache" in op.module}
 
 
+def test_symbolic_language_model_by_hand(tmp_path: Path) -> None:
+    import sympy
+
+    source = written(tmp_path, TINY_LLAMA)
+    names = {"batch": 0, "sequence": 1}
+    graph = cm.load_graph(source, batch=2, input_shape=(24,), symbolic=names)
+    assert graph.symbols == ("batch", "sequence")
+    n, s = (sympy.Symbol(name, integer=True, positive=True) for name in names)
+    _, matrices = llama_weights(TINY_LLAMA)
+    attention = TINY_LLAMA["num_hidden_layers"] * TINY_LLAMA["hidden_size"] * s * (s + 1)
+    assert sympy.expand(graph.cost().macs - n * (s * matrices + attention)) == 0
+    eager = cm.load_graph(source, batch=3, input_shape=(70,)).cost()
+    assert graph.substitute(batch=3, sequence=70).cost() == eager
+
+
 def test_decode_step_by_hand(tmp_path: Path) -> None:
     batch, context = 3, 40
     source = written(tmp_path, TINY_LLAMA)

@@ -152,8 +152,33 @@ def _architecture(transformers: Any, document: Mapping[str, Any], config: Any) -
     if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
         models = [n for n in dir(transformers) if n.startswith(type(config).__name__[:4])]
         raise UnknownNameError("transformers architecture", str(names[0]), models)
-    built: nn.Module = found._from_config(config)  # type: ignore[attr-defined]
+    family: Any = found
+    attention = _unmasked_attention() if _needs_no_mask(family, config) else None
+    built: nn.Module = family._from_config(config, attn_implementation=attention)
     return built
+
+
+def _needs_no_mask(family: Any, config: Any) -> bool:
+    """Whether attention sees everything, or everything before it: then no mask is ever built."""
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    windows = ("sliding_window", "attention_chunk_size", "attention_window")
+    windowed = any(getattr(text, name, None) for name in windows)
+    return kinds == {"full_attention"} and not windowed and bool(family._supports_sdpa)
+
+
+@cache
+def _unmasked_attention() -> str:
+    """The library's own fused attention under a name for which it builds no masks.
+
+    A sample has no padding, so that a mask would only say what "causal" says. Under torch.export
+    the library builds it all the same, and attention would be counted in full.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.modeling_utils import AttentionInterface
+
+    AttentionInterface.register("unmasked_sdpa", sdpa_attention_forward)
+    return "unmasked_sdpa"
 
 
 # --------------------------------------------------------------------- inputs
@@ -190,7 +215,8 @@ def _inputs(model: Any, batch: int, sample: Sequence[int] | None) -> tuple[Any, 
         )
     arguments: dict[str, Any] = {main: given}
     order = inspect.signature(model.forward).parameters
-    if model.can_generate() and "past_key_values" in order:
+    masked = config._attn_implementation != "unmasked_sdpa"
+    if masked and model.can_generate() and "past_key_values" in order:
         arguments["past_key_values"] = passing_cache(config)
     if getattr(config, "is_encoder_decoder", False) and target is not None:
         arguments["decoder_input_ids"] = _tokens(batch, target)
