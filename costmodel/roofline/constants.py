@@ -107,24 +107,27 @@ class Constants:
     )
     # CPUs
     cpu_matrix_share: float = _constant(
-        0.68, 0.1, 1, "1", "of the vector peak, for endless products and convolutions on CPU cores"
+        0.73, 0.1, 1, "1", "of the vector peak, for endless products and convolutions on CPU cores"
+    )
+    wide_vector_clock: float = _constant(
+        0.8, 0.6, 1, "1", "clock under 512-bit vectors on all cores, of the base clock"
     )
     cpu_contraction: float = _constant(1.0, 0, 1000, "elements", "depth lost per block on CPUs")
-    cpu_columns: float = _constant(34, 0, 300, "elements", "width lost per block on CPUs")
+    cpu_columns: float = _constant(18.4, 0, 300, "elements", "width lost per block on CPUs")
     cpu_rows: float = _constant(
-        9.2, 0, 300, "elements", "rows lost per core in use: products are split over cores by rows"
+        5.0, 0, 300, "elements", "rows lost per core in use: products are split over cores by rows"
     )
     cpu_depthwise_share: float = _constant(
-        0.125, 0.01, 1, "1", "of the vector peak, depthwise convolution on CPUs"
+        0.17, 0.15, 1, "1", "of the vector peak, depthwise convolution on CPUs"
     )
     cpu_vector_share: float = _constant(
-        0.026, 0.02, 1, "1", "of the vector peak, other arithmetic on CPUs"
+        0.15, 0.15, 1, "1", "of the vector peak, other arithmetic on CPUs"
     )
     cpu_launch: float = _constant(
         4e-6, 5e-7, 3e-5, "s", "to dispatch an operator on one CPU core, outside compiled graphs"
     )
     cpu_fork: float = _constant(
-        7.2e-06, 1e-7, 1e-5, "s", "to spread an operator over cores and wait for the last, per doubling"
+        7.2e-06, 1e-07, 1e-05, "s", "to spread an operator over cores and wait for the last, per doubling"
     )
     # starved kernels
     starved_step: float = _constant(

@@ -19,6 +19,10 @@ class DeviceColumns:
 
     is_gpu: Array
     is_cpu: Array
+    core_share: Array
+    """Share of the units in use: 1, or less for some threads of a CPU."""
+    vector_bits: Array
+    """Width of a CPU's vector registers."""
     units: Array
     """SMs, compute units or cores in use."""
     clock: Array
@@ -76,6 +80,8 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
     return DeviceColumns(
         is_gpu=np.array([p.kind == "gpu" for p in profiles]),
         is_cpu=np.array([p.kind == "cpu" for p in profiles]),
+        core_share=np.array([t.share for t in targets]),
+        vector_bits=column([p.vector_width_bits for p in profiles]),
         units=column([t.profile.units * t.share for t in targets]),
         clock=column([p.clock("boost") for p in profiles]),
         base_clock=column([p.clock("base") for p in profiles]),

@@ -146,6 +146,7 @@ class _Run:
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
         self.cpu = devices.is_cpu[:, None, None]
+        self.core_clock = _core_clock(devices, constants)[:, None, None]
         dispatch = np.where(operators.compiled, 0.0, constants.cpu_launch)
         spread = constants.cpu_fork * (1 + np.log2(np.maximum(self.units, 1)))
         default = np.where(self.cpu, dispatch + spread, default)
@@ -214,8 +215,8 @@ class _Run:
         other = self.vector_rate
         if self.on("cores"):
             dense = np.where(ops.depthwise, constants.cpu_depthwise_share, 1.0)
-            rate = np.where(self.cpu, rate * dense, rate)
-            other = np.where(self.cpu, other * constants.cpu_vector_share, other)
+            rate = np.where(self.cpu, rate * dense * self.core_clock, rate)
+            other = np.where(self.cpu, other * constants.cpu_vector_share * self.core_clock, other)
         return np.asarray(2 * ops.macs / rate + ops.other_flops / other)
 
     def lanes_time(self) -> Array:
@@ -274,3 +275,15 @@ class _Run:
             )
             share = np.where(self.gpu & ops.grouped, narrow, share)
         return np.maximum(share, 1e-9)
+
+
+def _core_clock(devices: DeviceColumns, constants: Constants) -> Array:
+    """(devices,) clock of a CPU over the one its peaks are quoted at.
+
+    One core alone runs at the boost clock, all together at the base clock; 512-bit vectors on all
+    cores run below it.
+    """
+    idle = 1 - devices.core_share
+    boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
+    wide = np.where(devices.vector_bits >= 512, constants.wide_vector_clock, 1.0)
+    return np.asarray(boost**idle * wide)

@@ -36,6 +36,8 @@ Array = np.ndarray
 WARP = 32
 LARGEST_SIDE = 128.0
 """Side of the tile that `contraction_half` is stated for."""
+ALIGNMENT = 32
+"""Elements: sizes that are multiples of it let a kernel load whole vectors."""
 STEP_DEPTH = 8
 """Elements of the contraction that a tile loads and multiplies at a time."""
 SPLIT_COST = 0.05
@@ -60,6 +62,22 @@ class Product:
     strided: bool = False
     """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
     takes a short segment from each of its rows."""
+
+    @property
+    def aligned(self) -> Array:
+        """Whether all sizes are multiples of `ALIGNMENT`, (ops,)."""
+        sizes = (self.rows, self.columns, self.contraction)
+        aligned: Array = np.all([np.mod(size, ALIGNMENT) == 0 for size in sizes], axis=0)
+        return aligned
+
+    def across_rows(self, device: DeviceColumns) -> Array:
+        """Whether tile loads go across rows in short segments, (devices, ops).
+
+        Pascal's kernels for aligned products load whole vectors instead.
+        """
+        spared = is_pascal(device) & self.aligned
+        across: Array = np.logical_and(self.strided, ~spared)
+        return across
 
     @property
     def operand_bytes(self) -> Array:
@@ -131,9 +149,8 @@ def compute_time(
     """
     across, down = tile_grid(product, tile)
     tiles = product.batches * across * down * splits
-    rate = unit_rate
-    if product.strided:
-        rate = rate * np.where(is_pascal(device), constants.strided_rate_pascal, 1.0)
+    slowed = is_pascal(device) & product.across_rows(device)
+    rate = unit_rate * np.where(slowed, constants.strided_rate_pascal, 1.0)
     return blocks_time(tiles, tile, product.contraction / splits, rate, device, constants)
 
 
@@ -196,7 +213,8 @@ def transfer_time(
     """Seconds to read operands and write the result; split parts are written, read and summed."""
     reads = operand_reads(product, tile, splits, device, constants)
     stream = stream_bandwidth(device, constants)
-    loads = strided_bandwidth(device, constants) if product.strided else stream
+    strided = strided_bandwidth(device, constants)
+    loads = np.where(product.across_rows(device), strided, stream)
     parts = np.asarray(splits)
     passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream
@@ -231,11 +249,15 @@ class Choice:
     preference: Array | float = 1.0
     """Factor on the arithmetic time that the library's heuristics see, (devices, 1)."""
 
+    aligned_only: Array | bool = False
+    """Where it needs an aligned product, (devices, 1)."""
+
     def usable(self, product: Product, device: DeviceColumns) -> Array:
         """Where a library would consider it, (devices, ops)."""
         across, down = tile_grid(product, self.tile)
         fill = product.batches * across * down / device.units
-        usable: Array = np.logical_and(self.available, fill <= self.fullest)
+        suits = product.aligned | ~np.asarray(self.aligned_only)
+        usable: Array = np.logical_and(self.available, (fill <= self.fullest) & suits)
         return usable
 
 

@@ -39,12 +39,16 @@ BATCHED_TILES: Tiles = {
 
 _LINEAR_SINCE_VOLTA = ((128, 128), (128, 64), (32, 128), (128, 32), (64, 32), (32, 32))
 LINEAR_TILES: Tiles = {
-    6: ((64, 64), (32, 128), (128, 32)),
+    6: ((64, 64), (32, 128), (128, 32), (128, 64)),
     7: _LINEAR_SINCE_VOLTA,
     7.5: _LINEAR_SINCE_VOLTA,
     8: _LINEAR_SINCE_VOLTA,
 }
 """Tiles of linear layers by generation."""
+
+ALIGNED_ONLY_PASCAL = ((128, 64),)
+"""Tiles that Pascal's linear layers take for aligned products only: no measured kernel of unaligned
+sizes has them, while whole transformers, whose sizes are aligned, run at their speed."""
 
 WINOGRAD_TILES: Tiles = {
     6: ((64, 64), (32, 128)),
@@ -106,6 +110,7 @@ def _choices(
             _known(shape, table, key),
             np.inf if split == 1 else fullest,
             np.where(narrow, (gp100 or {}).get(shape, 1.0), 1.0),
+            (key == 6) & (gp100 is not None and shape in ALIGNED_ONLY_PASCAL),
         )
         for shape in shapes
         for split in splits
