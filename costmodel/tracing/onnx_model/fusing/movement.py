@@ -28,7 +28,7 @@ def roll(rewriter: Rewriter, step: Step) -> bool:
     if bounds[0][0] != bounds[1][1] or bounds[0][1] != x.shape[axis]:
         return False
     before = rewriter.producer(x, "Roll")
-    if before is not None and rewriter.users(x) == [first, second]:
+    if before is not None and {*rewriter.users(x)} == {first, second} and not rewriter.is_result(x):
         new = fused("Roll", [before.inputs[0]], step, dims=[*before.attrs["dims"], axis])
         return rewriter.replace([before, first, second, step], new)
     return rewriter.replace([first, second, step], fused("Roll", [x], step, dims=[axis]))

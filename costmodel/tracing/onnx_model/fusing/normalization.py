@@ -120,13 +120,20 @@ def group_norm(rewriter: Rewriter, step: Step) -> bool:
     channels = x.shape[1]
 
     def per_channel(value: Value) -> bool:
-        reshaped = rewriter.producer(value, "Unsqueeze", "Reshape")
-        stored = value if reshaped is None else reshaped.inputs[0]
+        if value.scalar() in (0, 1):  # no weight or no bias
+            return True
+        stored = _stored(rewriter, value)
         return stored is not None and stored.is_weight and value.numel == channels
 
     last, parameters = _affine(rewriter, after, per_channel)
     reshapes = [s for v in parameters if (s := rewriter.producer(v, "Unsqueeze", "Reshape"))]
-    stored = [s.inputs[0] for v in parameters if (s := rewriter.producer(v))] or parameters
+    stored = [None if v.scalar() in (0, 1) else _stored(rewriter, v) for v in parameters]
     end = (last or [after])[-1]
     new = fused("GroupNormalization", [x, *stored], end, num_groups=grouped.shape[1])
     return rewriter.replace([before, step, after, *reshapes, *last], new, keep=reshapes)
+
+
+def _stored(rewriter: Rewriter, value: Value) -> Value | None:
+    """The tensor behind an unsqueezed or reshaped one."""
+    reshaped = rewriter.producer(value, "Unsqueeze", "Reshape")
+    return value if reshaped is None else reshaped.inputs[0]
