@@ -318,3 +318,20 @@ def test_a_short_kernel_hides_behind_the_host_and_a_long_one_follows_it() -> Non
     short, long = timed_alone(kernels, np.array(30e-6), 0.5, C)
     assert short == 30e-6
     assert long == pytest.approx(1 + 15e-6 + C.kernel_latency)
+
+
+def test_aligned_products_spare_pascal_the_short_segments() -> None:
+    device = columns_of("p100-pcie", "v100-pcie-32gb")
+    aligned = product(1, 4096, 4096, 1024, strided=True)
+    odd = product(1, 4095, 4095, 1023, strided=True)
+    np.testing.assert_array_equal(aligned.across_rows(device), [[False], [True]])
+    np.testing.assert_array_equal(odd.across_rows(device), [[True], [True]])
+    rate = power.vector_unit_rate(device, C)
+    choices = library.linear_choices(device)
+    for p, tile in ((aligned, (128, 64)), (odd, (32, 128))):
+        _, index = gemm.chosen_time(p, choices, rate, device, C)
+        chosen = choices[int(index[0, 0])].tile
+        assert (chosen.columns, chosen.rows) == tile
+    ratio = linear_seconds(odd, device) / linear_seconds(aligned, device)
+    assert ratio[0, 0] > 1.15
+    assert ratio[1, 0] == pytest.approx(1, abs=0.05)

@@ -21,7 +21,7 @@ from costmodel.measurement.ablation import NEUTRAL, ablated_errors
 from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
 from costmodel.measurement.kernels import KernelTable, read_kernel_folder
 from costmodel.measurement.scoring import Score, score
-from costmodel.roofline.laws.constants import Constants, constant_table
+from costmodel.roofline.laws.constants import Constants, constant_table, textbook_constants
 
 Array = np.ndarray
 
@@ -92,12 +92,13 @@ def fit_constants(
 ) -> Constants:
     """Fit each group of constants to the cases of its operators.
 
-    Minimises a robust sum of squared log errors. Groups without cases keep their values.
+    Minimises a robust sum of squared log errors, from the textbook constants unless told
+    otherwise. Groups without cases keep their values.
 
     Raises:
         UsageError: if scipy is not installed.
     """
-    constants = start or Constants()
+    constants = start or textbook_constants()
     for operators, names in groups:
         chosen = [case for case in cases if case.operator in operators]
         if chosen:

@@ -62,9 +62,9 @@ IMPLICIT_TILES: Tiles = dict.fromkeys((6, 7, 7.5, 8), ((128, 128), (64, 128), (3
 """Tiles of implicit convolutions, filters x pixels."""
 
 
-GP100_PREFERENCE = {(32, 128): 0.9}
+GP100_PREFERENCE = {(32, 128): 0.9, (128, 64): 0.8}
 """What the heuristics make of a linear layer's tiles on Pascal units of 64 lanes: they take
-32 x 128 wherever waves and padding leave the choice."""
+32 x 128 wherever waves and padding leave the choice, and 128 x 64 for aligned products."""
 
 
 def generation_key(device: DeviceColumns) -> Array:
