@@ -35,7 +35,7 @@ class UnknownNameError(CostModelError):
         message = f"unknown {what} {name!r}"
         if self.nearest:
             message += f"; did you mean {' or '.join(self.nearest)}?"
-        super().__init__(f"{message} {hint}".strip())
+        super().__init__(f"{message} ({hint})" if hint else message)
 
 
 class SpecError(CostModelError):

@@ -25,10 +25,12 @@ from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import (
     BOUNDS,
+    LAWS,
     Times,
     enabled_laws,
     operator_times,
 )
+from costmodel.roofline.interval import Interval, latency_interval
 from costmodel.roofline.operators import operator_columns
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.roofline.workload import Workload, workload_of
@@ -56,7 +58,8 @@ class OperatorEstimate(NamedTuple):
     formula: str
 
 
-class Uncovered(NamedTuple):
+@dataclass(frozen=True)
+class Uncovered:
     """An operator without a formula, charged its bytes only."""
 
     op: str
@@ -80,6 +83,8 @@ class Estimate:
     peak_memory: float
     """Bytes: weights plus live activations."""
     notes: tuple[str, ...] = ()
+    as_judged: bool = True
+    """Whether it was made with all laws and their own constants, which intervals are for."""
 
     @property
     def device(self) -> str:
@@ -103,6 +108,22 @@ class Estimate:
     def latency(self) -> float:
         """Seconds for the batch."""
         return float(np.dot(self.row_times, self.workload.counts))
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """90% interval of the latency; None if a law was off, constants were others, or time 0."""
+        if not self.as_judged or not self.latency:
+            return None
+        autocast = str(self.graph.conditions.get("autocast"))
+        policy = {"float16": "amp-fp16", "bfloat16": "amp-bf16"}.get(autocast)
+        return latency_interval(
+            self.workload.kinds,
+            self.row_bounds == BOUNDS.index("launch"),
+            self.row_times * self.workload.counts,
+            self.target.profile.kind,
+            str(self.graph.conditions.get("execution", "eager")),
+            policy or self.precision.name,
+        )
 
     @property
     def throughput(self) -> float:
@@ -219,6 +240,8 @@ class Sweep(Sequence[Estimate]):
     times: tuple[Times, ...]
     """Per precision: (devices, batches, rows)."""
     notes: tuple[tuple[tuple[str, ...], ...], ...]
+    as_judged: bool = True
+    """Whether it was made with all laws and their own constants."""
 
     @cached_property
     def _totals(self) -> tuple[Array, ...]:
@@ -245,6 +268,7 @@ class Sweep(Sequence[Estimate]):
             row_bounds=self.times[precision].bound[device, batch],
             peak_memory=weights + _liveness(self.graph).peak_bytes(size, width),
             notes=self.notes[precision][device],
+            as_judged=self.as_judged,
         )
 
     def __len__(self) -> int:
@@ -338,7 +362,10 @@ def sweep(
         limits: Ceilings = ceilings(targets, operators.dtypes)
         times.append(operator_times(operators, limits, rows, laws, constants))
         notes.append(limits.notes)
-    return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes))
+    as_judged = laws == frozenset(LAWS) and constants == DEFAULT
+    return Sweep(
+        graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged
+    )
 
 
 def estimate(

@@ -150,7 +150,7 @@ class Graph:
     @cached_property
     def weight_bytes(self) -> float:
         """Memory of parameters and buffers, in bytes."""
-        return sum(self.tensors[i].bytes for i in self.weights)
+        return float(sum(self.tensors[i].bytes for i in self.weights))
 
     @cached_property
     def op_names(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Liveness:
         """(operators,) bytes alive while each operator runs, weights not included."""
         growing: Array = self.batched_float32 * float32_bytes + self.batched_bytes
         fixed: Array = self.fixed_float32 * float32_bytes + self.fixed_bytes
-        return growing * (batch / self.traced_batch) + fixed
+        return np.asarray(growing * (batch / self.traced_batch) + fixed)
 
     def peak_bytes(self, batch: float, float32_bytes: float = 4) -> float:
         """Peak of `bytes_at` over the run."""
@@ -75,9 +75,9 @@ def liveness_of(graph: Graph) -> Liveness:
     for tensor in graph.inputs:
         touch(tensor, 0)
     for index, op in enumerate(graph.ops):
-        for tensor in (*op.inputs, *op.outputs):
-            if tensor is not None:
-                touch(tensor, index)
+        for used in (*op.inputs, *op.outputs):
+            if used is not None:
+                touch(used, index)
     for tensor in graph.outputs:
         touch(tensor, max(count - 1, 0))
 

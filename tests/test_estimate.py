@@ -144,8 +144,8 @@ def test_all_laws_off_is_the_plain_roofline(fasternet: cm.Graph) -> None:
 def test_every_law_changes_something_and_costs_time(law: str) -> None:
     """A model that meets them all: dropping a law makes some operator faster, none slower.
 
-    Two may also save time: residency is the law of a faster memory, and the law of grouped
-    convolutions takes the place of that of tiles.
+    Three may also save time: residency is the law of a faster memory, that of grouped convolutions
+    takes the place of that of tiles, and a core alone runs above the clock of its peak.
     """
 
     class Everything(nn.Module):
@@ -169,7 +169,7 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
     dropped = cm.estimate(graph, device, without=[law], **options)
     change = full.row_times - dropped.row_times
     assert np.abs(change).max() > 0
-    if law not in ("residency", "grouped"):
+    if law not in ("residency", "grouped", "cores"):
         assert (change >= -1e-15).all()
 
 

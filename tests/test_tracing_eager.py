@@ -220,7 +220,9 @@ def test_layout_shows_in_the_strides() -> None:
     assert graph.tensors[op.outputs[0]].strides == (6 * 6 * 16, 1, 6 * 16, 16)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
+)
 def test_batch_scales_without_tracing_again(name: str) -> None:
     """A graph traced at batch 2 and evaluated at 16 costs what a trace at 16 costs."""
     model, x = timm_model(name)

@@ -64,7 +64,7 @@ class Times:
     def bound(self) -> Array:
         """Code into `BOUNDS` of the longest part."""
         parts = np.broadcast_arrays(self.compute, self.memory, self.launch, self.lanes)
-        return np.argmax(np.stack(parts), 0)
+        return np.asarray(np.argmax(np.stack(parts), 0))
 
 
 def enabled_laws(without: Iterable[str] = ()) -> frozenset[str]:
@@ -192,7 +192,7 @@ class _Run:
             scores = 4 * ops.batches * ops.rows * ops.columns
             traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
             total = total + traffic * self._per_byte(2 * scores)
-        return total * self._passes() if self.on("passes") else total
+        return np.asarray(total * self._passes()) if self.on("passes") else total
 
     def _passes(self) -> Array:
         """How often an operator goes over its data."""
@@ -274,7 +274,7 @@ class _Run:
                 * contraction_efficiency(ops.columns, constants.grouped_columns)
             )
             share = np.where(self.gpu & ops.grouped, narrow, share)
-        return np.maximum(share, 1e-9)
+        return np.asarray(np.maximum(share, 1e-9))
 
 
 def _core_clock(devices: DeviceColumns, constants: Constants) -> Array:

@@ -209,8 +209,10 @@ def _map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -
         return function(value)
     if isinstance(value, Mapping):
         return {key: _map_tensors(v, function) for key, v in value.items()}
-    if isinstance(value, Sequence) and type(value) in (list, tuple):
-        return type(value)(_map_tensors(v, function) for v in value)
+    if type(value) is tuple:
+        return tuple(_map_tensors(v, function) for v in value)
+    if type(value) is list:
+        return [_map_tensors(v, function) for v in value]
     return value
 
 

@@ -54,7 +54,7 @@ def _schema_of(func: OpOverload) -> _Schema:
     return _Schema(target, tuple(a.name for a in schema.arguments), is_view)
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Puts every operator that reaches the dispatcher on the tape.
 
     While `depth` is above zero nothing is recorded: a composite operator (linear, attention) has
@@ -62,7 +62,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, tape: Tape) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tape = tape
         self.depth = 0
 

@@ -24,7 +24,7 @@ from costmodel.tracing.tape import Tape
 
 Rule = Callable[..., Any]
 _RULES: dict[Any, Rule] = {}
-_no_dispatch = torch._C._DisableTorchDispatch  # type: ignore[attr-defined]
+_no_dispatch = torch._C._DisableTorchDispatch
 
 
 class ShapeRules(TorchFunctionMode):
@@ -229,7 +229,7 @@ def _activation(target: str) -> Rule:
     return rule
 
 
-for _name, _functions in {
+_ACTIVATIONS: dict[str, tuple[Any, ...]] = {
     "relu": (F.relu, torch.relu, Tensor.relu),
     "hardtanh": (F.hardtanh,),
     "relu6": (F.relu6,),
@@ -240,9 +240,10 @@ for _name, _functions in {
     "sigmoid": (torch.sigmoid, Tensor.sigmoid, F.sigmoid),
     "mish": (F.mish,),
     "tanh": (torch.tanh, Tensor.tanh),
-}.items():
+}
+for _name, _activations in _ACTIVATIONS.items():
     # hardtanh is what ReLU6 modules call: the same two comparisons.
-    _rule(*_functions)(_activation(f"aten::{'hardtanh' if _name == 'relu6' else _name}"))
+    _rule(*_activations)(_activation(f"aten::{'hardtanh' if _name == 'relu6' else _name}"))
 
 
 @_rule(F.dropout)

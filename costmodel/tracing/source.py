@@ -145,7 +145,8 @@ def _build(what: str, factory: Callable[[], Any]) -> Any:
         try:
             return factory()
         except Exception as error:
-            raise TraceError(f"{what}: could not be built: {type(error).__name__}: {error}") from first
+            reason = f"{type(error).__name__}: {error}"
+            raise TraceError(f"{what}: could not be built: {reason}") from first
 
 
 def _check(kind: str, name: str, known: Iterable[str]) -> None:
@@ -249,7 +250,8 @@ def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> So
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise TraceError(f"{filename}: importing it failed: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise TraceError(f"{filename}: importing it failed: {reason}") from error
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -262,7 +264,7 @@ def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> So
             "(module, inputs)"
         )
     if inputs is None or input_shape is not None:
-        shape = input_shape or getattr(factory, "input_shape", IMAGE)
+        shape: Sequence[int] = input_shape or getattr(factory, "input_shape", None) or IMAGE
         inputs = (_images(batch, shape),)
     elif not isinstance(inputs, (tuple, list)):
         inputs = (inputs,)

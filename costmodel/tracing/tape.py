@@ -190,7 +190,15 @@ class _Builder:
         read = self._read_size or jsonable
         attrs = {key: read(value) for key, value in event.attrs.items()}
         self.ops.append(
-            Op(event.target, inputs, tuple(outputs), attrs, event.module, event.is_view, event.phase)
+            Op(
+                event.target,
+                inputs,
+                tuple(outputs),
+                attrs,
+                event.module,
+                event.is_view,
+                event.phase,
+            )
         )
 
 
