@@ -185,6 +185,7 @@ def main() -> int:
         for done, (mutant, alive) in enumerate(pool.imap_unordered(survives, chosen), 1):
             if alive:
                 survivors.append(mutant)
+                print(f"alive: {mutant}", file=sys.stderr)
             print(f"{done}/{len(chosen)}, {len(survivors)} alive", file=sys.stderr)
     killed = 1 - len(survivors) / len(chosen)
     report = {

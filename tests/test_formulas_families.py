@@ -336,6 +336,11 @@ def test_norms(n, c, p, affine):
     assert rms.other_flops == n * c * (3 + affine) + n * 9
     assert (rms.bytes_read, rms.bytes_written) == (2 * n * c + 3 * c * affine, 5 * n * c)
     assert (rms.weight_bytes, rms.parameters) == (3 * c * affine, c * affine)
+    back = cost_of("rms_norm_backward", m=n, c=c, affine=affine)
+    assert back.other_flops == n * c * (6 + 3 * affine)
+    assert back.bytes_read == 2 * (2 * n * c + n) + 3 * c * affine
+    assert back.bytes_written == 5 * (n * c + c * affine)
+    assert (back.weight_bytes, back.parameters) == (3 * c * affine, 0)
     back = cost_of("normalization_backward", e_x=elements, c=c, m=n, affine=affine)
     assert back.other_flops == elements * (10 + 4 * affine)
     assert back.bytes_read == 2 * (2 * elements + 2 * n) + 3 * c * affine

@@ -143,6 +143,26 @@ def normalization_backward(e_x: S, c: S, m: S, affine: S, b_x: S, b_w: S, b_y: S
     )
 
 
+@formula(
+    "rms_norm_backward",
+    kind="normalization",
+    source="Zhang and Sennrich, Root mean square layer normalization (2019), section 4: "
+    "dx = (g - x̂ · mean(g · x̂)) / rms with g = scale · dy",
+)
+def rms_norm_backward(m: S, c: S, affine: S, b_x: S, b_w: S, b_y: S) -> Cost:
+    """Gradients of m rows of c elements, each with one statistic.
+
+    Per element: x̂ again (1 FLOP), the sum (2), dx (3), and with `affine` g (1) and the sum that
+    is the gradient of the scale (2).
+    """
+    return Cost(
+        other_flops=m * c * (flops(add=2, mul=4) + affine * flops(add=1, mul=2)),
+        bytes_read=(2 * m * c + m) * b_x + affine * c * b_w,
+        bytes_written=(m * c + affine * c) * b_y,
+        weight_bytes=affine * c * b_w,
+    )
+
+
 def _affine(spec: TensorSpec | None) -> int:
     return int(spec is not None)
 
@@ -206,7 +226,15 @@ def bind_batch_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Bindin
     )  # fmt: skip
 
 
-@binds("aten::native_layer_norm_backward", "aten::_fused_rms_norm_backward")
+@binds("aten::_fused_rms_norm_backward")
+def bind_rms_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    (x,) = required(op, inputs, 1)
+    c = prod(op.attrs["normalized_shape"])
+    affine = _affine(inputs[3] if len(inputs) > 3 else None)
+    return bind("rms_norm_backward", m=x.numel // c, c=c, affine=affine)
+
+
+@binds("aten::native_layer_norm_backward")
 def bind_layer_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (x,) = required(op, inputs, 1)
     c = prod(op.attrs["normalized_shape"])
