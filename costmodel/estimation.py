@@ -363,9 +363,7 @@ def sweep(
         times.append(operator_times(operators, limits, rows, laws, constants))
         notes.append(limits.notes)
     as_judged = laws == frozenset(LAWS) and constants == DEFAULT
-    return Sweep(
-        graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged
-    )
+    return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged)
 
 
 def estimate(

@@ -202,9 +202,7 @@ def test_nothing_is_allocated() -> None:
 def test_autocast_traces_casts_as_operators() -> None:
     model = on_meta(lambda: nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 4)))
     graph = trace(model, (2, 8), autocast="float16")
-    dtypes = [
-        (op.target, graph.tensors[op.outputs[0]].dtype) for op in graph.ops if not op.is_view
-    ]
+    dtypes = [(op.target, graph.tensors[op.outputs[0]].dtype) for op in graph.ops if not op.is_view]
     assert ("aten::native_layer_norm", "float32") in dtypes, "autocast runs norms in float32"
     assert ("aten::addmm", "float16") in dtypes
     casts = [d for t, d in dtypes if t == "aten::_to_copy"]

@@ -39,8 +39,8 @@ FUSED = "costmodel::fused"
 def compiled(graph: Graph) -> Graph:
     """The graph as `torch.compile` would run it: pointwise work fused, convolutions reordered.
 
-    Views stay, for the dataflow; biases of convolutions join the generated code behind them, and convolutions
-    run channels-last where the compiler expects a gain.
+    Views stay, for the dataflow. Biases of convolutions join the generated code behind them, and
+    convolutions run channels-last where the compiler expects a gain.
     """
     columns = columns_of(graph)
     groups, reordered = _groups(graph, columns), prefers_channels_last(graph)
@@ -170,9 +170,7 @@ def _readers(graph: Graph) -> dict[int, set[int]]:
     return readers
 
 
-def _fused(
-    graph: Graph, group: tuple[int, ...], readers: dict[int, set[int]], flops: float
-) -> Op:
+def _fused(graph: Graph, group: tuple[int, ...], readers: dict[int, set[int]], flops: float) -> Op:
     """One operator for a group: it reads what comes from outside, writes what is needed outside."""
     inside = set(group)
     read: dict[int, TensorSpec] = {}

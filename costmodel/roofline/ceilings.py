@@ -35,7 +35,7 @@ class Target:
 
     @property
     def label(self) -> str:
-        """"epyc-73f3", or "epyc-73f3@1" for one of its cores."""
+        """ "epyc-73f3", or "epyc-73f3@1" for one of its cores."""
         return self.profile.id if self.threads is None else f"{self.profile.id}@{self.threads}"
 
     @property
@@ -84,13 +84,13 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
                 assumed.append(f"{target.label} has no {dtype} peak: computed in float32")
             matrix[i, j] = best * target.share
             vector[i, j] = _vector_peak(profile, dtype, best) * target.share
-        bandwidth[i] = _require(profile, profile.bandwidth(profile.main_memory), "a memory bandwidth")
+        bandwidth[i] = _require(
+            profile, profile.bandwidth(profile.main_memory), "a memory bandwidth"
+        )
         overhead = profile.launch_overhead
         launch[i] = overhead or 0.0
         notes.append(tuple(assumed))
-    return Ceilings(
-        tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, tuple(notes)
-    )
+    return Ceilings(tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, tuple(notes))
 
 
 def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
@@ -105,9 +105,7 @@ def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
     if peak is None:
         has = ", ".join(sorted({row.dtype for row in profile.peaks if row.si is not None}))
         remedy = f"it computes in {has}: choose such a precision" if has else "it states no peak"
-        raise UsageError(
-            f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}"
-        )
+        raise UsageError(f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}")
     return peak, True
 
 

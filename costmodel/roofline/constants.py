@@ -37,7 +37,11 @@ class Constants:
 
     # combining
     overlap: float = _constant(
-        1.76, 1.2, 8, "1", "exponent of the norm that joins compute and memory time; high is full overlap"
+        1.76,
+        1.2,
+        8,
+        "1",
+        "exponent of the norm that joins compute and memory time; high is full overlap",
     )
     launch: float = _constant(
         8e-06, 2e-6, 8e-6, "s", "from one eager operator's end to the next one's start"
@@ -48,10 +52,15 @@ class Constants:
     # memory
     dram_share: float = _constant(0.99, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
     core_stream: float = _constant(
-        25e9, 5e9, 6e10, "B/s", "one CPU core's share of DRAM: its line fills in flight over latency"
+        25e9,
+        5e9,
+        6e10,
+        "B/s",
+        "one CPU core's share of DRAM: its line fills in flight over latency",
     )
     cache_share: float = _constant(
-        0.28, 0.2, 1, "1", "of 64 bytes per unit and clock, from the shared cache; not fitted, since "
+        0.28, 0.2, 1, "1", "of 64 bytes per unit and clock, from the shared cache; not "
+        "fitted, since "
         "a small cache does not show it: 2,155 GB/s on a V100 (Jia et al., Dissecting the NVIDIA "
         "Volta GPU architecture, 2018, table 3.1)"
     )  # fmt: skip
@@ -71,7 +80,13 @@ class Constants:
         "read and one write of the output"
     )  # fmt: skip
     # matrix products
-    matrix_share: float = _constant(1.0, 0.5, 1, "1", "of the matrix peak at the rated boost clock, for endless products")
+    matrix_share: float = _constant(
+        1.0,
+        0.5,
+        1,
+        "1",
+        "of the matrix peak at the rated boost clock, for endless products",
+    )
     contraction: float = _constant(
         48.4, 0, 300, "elements", "depth spent filling and draining the pipeline of a tile"
     )
@@ -97,9 +112,21 @@ class Constants:
     reorder_pointwise: float = _constant(0.316, 0, 2, "1", "the same, for 1x1 kernels")
     reorder_grouped: float = _constant(1.46, 0, 3, "1", "the same, for grouped kernels")
     # depthwise convolution on scalar lanes
-    depthwise_tap: float = _constant(3.52, 0.5, 30, "cycles", "per tap and output, NCHW, k = 1, 3, 5")
+    depthwise_tap: float = _constant(
+        3.52,
+        0.5,
+        30,
+        "cycles",
+        "per tap and output, NCHW, k = 1, 3, 5",
+    )
     depthwise_output: float = _constant(117, 0, 300, "cycles", "per output besides its taps, NCHW")
-    depthwise_tap_other: float = _constant(24.0, 0.5, 60, "cycles", "per tap and output, other sizes")
+    depthwise_tap_other: float = _constant(
+        24.0,
+        0.5,
+        60,
+        "cycles",
+        "per tap and output, other sizes",
+    )
     depthwise_tap_nhwc: float = _constant(0.155, 0.1, 30, "cycles", "per tap and output, NHWC")
     depthwise_output_nhwc: float = _constant(135, 0, 400, "cycles", "per output, NHWC")
     depthwise_tap_nhwc_other: float = _constant(
@@ -127,7 +154,11 @@ class Constants:
         4e-6, 5e-7, 3e-5, "s", "to dispatch an operator on one CPU core, outside compiled graphs"
     )
     cpu_fork: float = _constant(
-        7.2e-06, 1e-07, 1e-05, "s", "to spread an operator over cores and wait for the last, per doubling"
+        7.2e-06,
+        1e-07,
+        1e-05,
+        "s",
+        "to spread an operator over cores and wait for the last, per doubling",
     )
     # starved kernels
     starved_step: float = _constant(

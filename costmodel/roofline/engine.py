@@ -176,7 +176,7 @@ class _Run:
         )
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         writes = written * self._per_byte(2 * written, constants.write_residency)
-        total: Array = reads + weights + writes
+        total: Array = np.asarray(reads + weights + writes)
         if self.on("layout"):
             again = np.where(ops.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
             again = np.where(ops.grouped, constants.reorder_grouped, again)
@@ -204,7 +204,7 @@ class _Run:
             + constants.movement_pass * ops.reordering
         )
         strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        return factor * (1 + constants.strided_pass * strided)
+        return np.asarray(factor * (1 + constants.strided_pass * strided))
 
     # ----------------------------------------------------------------- compute
 
@@ -243,9 +243,7 @@ class _Run:
         ops, constants = self.ops, self.constants
         share: Array = np.ones(ops.count)
         if self.on("contraction"):
-            lost = np.where(
-                ops.attention, constants.attention_contraction, constants.contraction
-            )
+            lost = np.where(ops.attention, constants.attention_contraction, constants.contraction)
             endless = np.where(ops.attention, constants.attention_share, constants.matrix_share)
             share = endless * contraction_efficiency(ops.contraction, lost)
         if self.on("cores"):
@@ -253,9 +251,7 @@ class _Run:
                 constants.cpu_matrix_share
                 * contraction_efficiency(ops.contraction, constants.cpu_contraction)
                 * contraction_efficiency(ops.columns, constants.cpu_columns)
-                * contraction_efficiency(
-                    ops.batches * ops.rows, constants.cpu_rows * self.units
-                )
+                * contraction_efficiency(ops.batches * ops.rows, constants.cpu_rows * self.units)
             )
             share = np.where(self.cpu, blocked, share)
         if self.on("tiles"):

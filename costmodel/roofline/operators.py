@@ -141,9 +141,8 @@ def operator_columns(
         attention=is_kind("attention"),
         normalization=is_kind("normalization"),
         pooling=is_kind("pooling"),
-        reordering=is_kind("movement") & np.array(
-            [not t.endswith("::_to_copy") for t in workload.targets], dtype=bool
-        ),
+        reordering=is_kind("movement")
+        & np.array([not t.endswith("::_to_copy") for t in workload.targets], dtype=bool),
         reduces=trait("reduces"),
         bilinear=np.array(["upsample_bilinear" in t for t in workload.targets], dtype=bool),
         channels_last=trait("channels_last"),

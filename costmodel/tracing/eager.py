@@ -9,7 +9,7 @@ and the graph says so.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -221,7 +221,14 @@ def _depends_on_values(error: BaseException) -> bool:
     text = f"{type(error).__name__} {error}".lower()
     return any(
         sign in text
-        for sign in ("meta tensor", "meta device", "'meta'", "data-dependent", "item()", "device meta")
+        for sign in (
+            "meta tensor",
+            "meta device",
+            "'meta'",
+            "data-dependent",
+            "item()",
+            "device meta",
+        )
     )
 
 

@@ -24,8 +24,6 @@ FREE = frozenset(
         "aten::lift_fresh",
         "aten::lift_fresh_copy",
         "aten::is_same_size",
-        "aten::_unsafe_view",
-        "aten::as_strided",
         "aten::unsafe_chunk",
         "aten::unsafe_split",
         "aten::unsafe_split_with_sizes",

@@ -192,7 +192,9 @@ def _layer_norm(
     tape: Tape, input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5, cudnn_enable: bool = True,
 ) -> Any:  # fmt: skip
-    if not (_is_meta(input) and tuple(input.shape[-len(normalized_shape) :]) == tuple(normalized_shape)):  # noqa: E501
+    if not (
+        _is_meta(input) and tuple(input.shape[-len(normalized_shape) :]) == tuple(normalized_shape)
+    ):
         return NotImplemented
     if weight is not None and weight.dtype != input.dtype:
         return NotImplemented
@@ -254,9 +256,7 @@ def _dropout(
 
 
 @_rule(F.softmax, Tensor.softmax, torch.softmax)
-def _softmax(
-    tape: Tape, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any
-) -> Any:
+def _softmax(tape: Tape, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
     if dim is None or args or kwargs.get("dtype") is not None or not _plain(input):
         return NotImplemented
     if not input.dtype.is_floating_point:
@@ -333,9 +333,7 @@ def _adaptive_avg_pool2d(tape: Tape, input: Tensor, output_size: Any) -> Any:
 
 
 @_rule(Tensor.mean, torch.mean)
-def _mean(
-    tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any
-) -> Any:
+def _mean(tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Any:
     if kwargs or dim is None or not _plain(input) or not input.dtype.is_floating_point:
         return NotImplemented
     rank = input.dim()

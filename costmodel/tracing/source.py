@@ -104,9 +104,7 @@ def _reparameterized(model: nn.Module) -> nn.Module:
         return reparameterize_model(model)  # type: ignore[no-any-return]
 
 
-def load_source(
-    source: str, batch: int = 1, input_shape: Sequence[int] | None = None
-) -> Source:
+def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Source:
     """Build the model a source string names, on the meta device, with example inputs."""
     kind, separator, name = source.partition(":")
     if source.rpartition(":")[0].endswith(".py"):
@@ -154,18 +152,14 @@ def _check(kind: str, name: str, known: Iterable[str]) -> None:
         raise UnknownNameError(f"{kind} model", name, names)
 
 
-def _from_zoo(
-    name: str, input_shape: Sequence[int] | None
-) -> tuple[nn.Module, Sequence[int]]:
+def _from_zoo(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
     from costmodel import zoo
 
     _check("zoo", name, zoo.names())
     return _build(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
 
 
-def _from_timm(
-    name: str, input_shape: Sequence[int] | None
-) -> tuple[nn.Module, Sequence[int]]:
+def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
     try:
         import timm
     except ImportError:
@@ -201,9 +195,7 @@ def _from_torchvision(
     return model, (3, 299, 299) if name == "inception_v3" else IMAGE
 
 
-_LOADERS: dict[
-    str, Callable[[str, Sequence[int] | None], tuple[nn.Module, Sequence[int]]]
-] = {
+_LOADERS: dict[str, Callable[[str, Sequence[int] | None], tuple[nn.Module, Sequence[int]]]] = {
     "zoo": _from_zoo,
     "timm": _from_timm,
     "torchvision": _from_torchvision,
@@ -244,7 +236,8 @@ def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> So
         raise UsageError(f"{filename}: no such file")
     module_name = f"_costmodel_source_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

@@ -1,4 +1,4 @@
-"""Depthwise convolution: one filter per channel finds no matrix product and runs on scalar lanes."""
+"""Depthwise convolution: one filter per channel is no matrix product and runs on scalar lanes."""
 
 from __future__ import annotations
 

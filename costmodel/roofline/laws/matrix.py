@@ -13,7 +13,8 @@ import numpy as np
 Array = np.ndarray
 
 TILES = (
-    (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64), (32, 32),
+    (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64),
+    (32, 32),
 )  # fmt: skip
 """Rows x columns of the tiles that GPU libraries offer."""
 
