@@ -104,7 +104,8 @@ class Constants:
     )  # fmt: skip
     residency_steepness: float = _constant(
         4, 4.0, "",
-        "Steepness of the fall of L2 hits with the size.", 1, 8, _POINTWISE,
+        "Steepness of the fall of L2 hits with the size.",
+        1, 8, "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
     overlap: float = _constant(
         2.5, 2.5, "",
