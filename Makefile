@@ -35,7 +35,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 zoo: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python benchmarks/coverage.py timm
+	$(BIN)/python benchmarks/coverage.py torchvision
 
 clean:
 	rm -rf $(VENV) out
