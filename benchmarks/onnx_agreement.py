@@ -237,7 +237,7 @@ def explain(source: str, operator: str, module: Totals, file: Totals) -> str | N
     """Why an operator differs, if that is known."""
     if operator == "max_pool2d" and module[:3] == file[:3]:
         return POOLING
-    if operator in COPIES and file.bytes <= module.bytes and file.operators <= module.operators:
+    if operator in COPIES and file.bytes <= module.bytes:
         return COPIES[operator]
     reason, operators = MODEL_DIFFERENCES.get(source, ("", ""))
     return reason if operator in operators.split() else None

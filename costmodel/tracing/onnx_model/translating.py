@@ -40,10 +40,13 @@ def assign_roles(steps: Iterable[Step], stored: Iterable[Value]) -> None:
                 value = step.inputs[index] if index < len(step.inputs) else None
                 if value is not None and value in known:
                     _assign(value, kind)  # type: ignore[arg-type]
+    transposed = {
+        step.outputs[0] for step in steps if step.name == "Transpose" and step.inputs[0] in known
+    }
     for step in steps:
         if step.name in ("MatMul", "Gemm", "Linear"):
             left, right = step.inputs[0], step.inputs[1]
-            if left in known and right in known and left is not None:
+            if left is not None and left in known and (right in known or right in transposed):
                 left.kind = "buffer"  # a table that a stored layer is applied to
 
 
