@@ -164,7 +164,8 @@ def summary_report(graph: Graph, depth: int | None = 3) -> Report:
         notes.append(f"{count(hidden, 'module')} below depth {depth} are in their parents' sums")
     notes += _uncovered_notes(graph)
     if graph.rung != "eager":
-        notes.append(f"traced by a {graph.rung} run")
+        notes.append(f"traced by the {graph.rung} front end")
+    notes += [str(assumption) for assumption in graph.conditions.get("assumptions", ())]
     document = {
         "model": graph.name,
         "batch": graph.batch,
