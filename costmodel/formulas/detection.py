@@ -18,7 +18,7 @@ from costmodel.formulas.registry import (
     required,
 )
 from costmodel.formulas.resize import COORDINATE_FLOPS
-from costmodel.formulas.sizes import smallest
+from costmodel.formulas.sizes import largest, smallest
 from costmodel.graph import Op
 
 BOX_PAIR_FLOPS = flops(compare=7, add=4, mul=1, div=1)
@@ -93,7 +93,8 @@ def bind_roi_align(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
 @binds("torchvision::nms")
 def bind_nms(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (boxes,) = required(op, inputs, 0)
-    return bind("nms", m=boxes.shape[0])
+    # No boxes cost as much as one, which is next to nothing; the logarithm of 0 would be infinite.
+    return bind("nms", m=largest(boxes.shape[0], 1))
 
 
 @binds("torchvision::deform_conv2d")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from costmodel.formulas.cost import Cost, S
 from costmodel.formulas.primitives import flops
 from costmodel.formulas.registry import (
@@ -95,13 +97,16 @@ for _name, _flops in REDUCTION_FLOPS.items():
 
 @binds("aten::sort", "aten::argsort", "aten::msort", "aten::_unique2")
 def bind_sort(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
-    (x,) = required(op, inputs, 0)
-    c = x.shape[op.attrs.get("dim", -1)] if x.shape else 1
-    return bind("sort", m=x.numel // largest(c, 1), c=c)
+    return bind("sort", **_rows(op, inputs))
 
 
 @binds("aten::topk", "aten::kthvalue")
 def bind_topk(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    return bind("topk", **_rows(op, inputs), k=largest(op.attrs["k"], 1))
+
+
+def _rows(op: Op, inputs: Inputs) -> dict[str, Any]:
+    """Rows of at least one element, since an empty one would have no logarithm."""
     (x,) = required(op, inputs, 0)
-    c = x.shape[op.attrs.get("dim", -1)] if x.shape else 1
-    return bind("topk", m=x.numel // largest(c, 1), c=c, k=op.attrs["k"])
+    c = largest(x.shape[op.attrs.get("dim", -1)], 1) if x.shape else 1
+    return {"m": x.numel // c, "c": c}
