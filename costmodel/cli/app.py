@@ -18,6 +18,7 @@ from costmodel.cli import (
     reproduce,
     roofline,
     summary,
+    validate,
 )
 from costmodel.errors import CostModelError, SpecError
 
@@ -40,6 +41,7 @@ app.command("roofline")(roofline.roofline)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
+app.command("validate")(validate.validate)
 app.add_typer(devices.app, name="devices")
 app.add_typer(cache.app, name="cache")
 

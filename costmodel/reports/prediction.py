@@ -58,7 +58,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "bytes_written": exact(total.bytes_written),
         "peak_memory_bytes": exact(estimate.peak_memory),
         "bound": estimate.bound,
-        "interval_s": None,  # no error model is calibrated yet
+        "interval_s": None if (found := estimate.interval) is None else [found.low, found.high],
         "operators": [_operator_document(operator) for operator in estimate.operators],
         "uncovered": [
             {"op": entry.op, "count": entry.count, "time_share": entry.time_share}
@@ -90,6 +90,9 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
         Column("batch", "batch"),
         Column("precision", "precision", right=False),
         Column("latency_s", "latency", show_time),
+        Column("", "90 % interval", csv_only=not any(e.interval for e in estimates)),
+        Column("interval_low_s", "", csv_only=True),
+        Column("interval_high_s", "", csv_only=True),
         Column("speed_vs_baseline", f"vs {baseline}", _speed, csv_only=not compared),
         Column("throughput_per_s", "samples/s", show_rate),
         Column("bound", "bound by", right=False),
@@ -108,6 +111,9 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
             e.batch,
             e.precision.name,
             e.latency,
+            _interval_text(e),
+            e.interval and e.interval.low,
+            e.interval and e.interval.high,
             reference[_case(e)] / e.latency if _case(e) in reference else None,
             e.throughput,
             e.bound,
@@ -121,6 +127,11 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
         for e in estimates
     )
     return Table("Prediction: time for one batch", columns, rows)
+
+
+def _interval_text(estimate: Estimate) -> str | None:
+    found = estimate.interval
+    return found and f"{show_time(found.low, 2)} - {show_time(found.high, 2)}"
 
 
 def _speed(ratio: float) -> str:
@@ -167,7 +178,11 @@ def notes_of(estimates: Sequence[Estimate]) -> tuple[str, ...]:
                 f"{share}); charged its bytes only"
             ] = None
         if estimate.graph.rung != "eager":
-            notes[f"{estimate.graph.name}: traced by a {estimate.graph.rung} run"] = None
+            notes[f"{estimate.graph.name}: traced by the {estimate.graph.rung} front end"] = None
+        for assumption in estimate.graph.conditions.get("assumptions", ()):
+            notes[f"{estimate.graph.name}: {assumption}"] = None
         for note in estimate.notes:
             notes[note] = None
+        if estimate.interval is not None:
+            notes[estimate.interval.basis] = None
     return tuple(notes)

@@ -1,0 +1,174 @@
+"""Few-shot refinement: up to ten measured models tell how a device departs from its profile.
+
+A handful of device factors is fitted by regularised least squares on the logarithm of time; each
+has a log-normal prior centred at 1. Whether they are used at all, and how far the prior lets them
+go, is decided by leave-one-out cross-validation: unless they predict the models left out better
+by more than one standard error, the spec-only estimate stays as it is. (The one-standard-error
+rule: Breiman et al., Classification and Regression Trees, 1984.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.measurement.device_factors import NEUTRAL, DeviceFactors, network_times, sum_rows
+from costmodel.measurement.networks import Networks
+from costmodel.roofline.ceilings import Target
+from costmodel.roofline.constants import DEFAULT, Constants
+from costmodel.roofline.engine import LAWS
+
+Array = np.ndarray
+
+MOST = 10
+"""Measured models that few-shot refinement takes at most."""
+FEWEST = 3
+
+PRIOR: dict[str, float] = {
+    "matrix": 0.2,
+    "vector": 0.3,
+    "bandwidth": 0.15,
+    "cache": 0.3,
+    "launch": 0.5,
+}
+"""Standard deviation of the logarithm of each factor, from one device to the next."""
+WIDTHS = (0.25, 1.0)
+"""Multiples of the prior's width that cross-validation chooses from."""
+NOISE = 0.08
+"""Log error of a single model that the factors cannot explain."""
+ROBUST = 1.5
+"""In units of the noise: residuals beyond it count linearly."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What few measured models say of a device."""
+
+    factors: DeviceFactors
+    """All 1 where cross-validation kept the spec-only estimate."""
+    used: tuple[str, ...]
+    """Models they were fitted to; they must not be judged with."""
+    spec_only_error: float
+    """Mean |log(predicted / measured)| of those models without factors."""
+    refined_error: float
+    """The same with factors, each model predicted from the others only."""
+    refined: bool
+    """Whether the factors are used."""
+
+    @property
+    def narrowing(self) -> float:
+        """By how much the error shrank, at most 1; intervals shrink with it."""
+        if not self.refined or self.spec_only_error <= 0:
+            return 1.0
+        return min(1.0, self.refined_error / self.spec_only_error)
+
+
+def pick_models(families: Sequence[str], count: int, seed: int = 0) -> Array:
+    """Indices of models to measure: one each of families drawn at random, then a second of each.
+
+    Args:
+        families: (networks,) of each model.
+        count: how many, fewer if there are not as many models.
+        seed: of the draw.
+    """
+    generator = np.random.default_rng(seed)
+    members: dict[str, list[int]] = {}
+    for index, family in enumerate(families):
+        members.setdefault(family, []).append(index)
+    queues = [generator.permutation(members[family]).tolist() for family in sorted(members)]
+    chosen: list[int] = []
+    while len(chosen) < count and any(queues):
+        for position in generator.permutation(len(queues)).tolist():
+            if queues[position] and len(chosen) < count:
+                chosen.append(queues[position].pop())
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def refine(
+    measured: Networks,
+    target: Target,
+    constants: Constants = DEFAULT,
+    laws: frozenset[str] = frozenset(LAWS),
+) -> Refinement:
+    """Fit device factors to a few measured networks, if cross-validation finds them to help.
+
+    Raises:
+        UsageError: for fewer than `FEWEST` or more than `MOST` models.
+    """
+    if not FEWEST <= len(measured) <= MOST:
+        raise UsageError(
+            f"few-shot refinement takes {FEWEST} to {MOST} measured models, got {len(measured)}"
+        )
+    truth = np.log(measured.measured)
+
+    def log_time(point: Array) -> Array:
+        factors = _factors(point)
+        total = network_times(measured, target, constants, laws, factors).total[0, 0]
+        return np.asarray(np.log(sum_rows(measured, total)))
+
+    names = DeviceFactors.names()
+    spec_only = np.abs(log_time(np.zeros(len(names))) - truth)
+    best: tuple[float, Array, Array] | None = None
+    for width in WIDTHS:
+        prior = width * np.array([PRIOR[name] for name in names])
+        point, errors = _fit(log_time, truth, prior)
+        if best is None or errors.mean() < best[0]:
+            best = float(errors.mean()), point, errors
+    assert best is not None
+    gain = spec_only - best[2]
+    helps = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    return Refinement(
+        factors=_factors(best[1]) if helps else NEUTRAL,
+        used=measured.names,
+        spec_only_error=float(spec_only.mean()),
+        refined_error=best[0],
+        refined=bool(helps),
+    )
+
+
+def _factors(point: Array) -> DeviceFactors:
+    return DeviceFactors(*np.exp(point).tolist())
+
+
+def _fit(
+    log_time: Callable[[Array], Array], truth: Array, prior: Array
+) -> tuple[Array, Array]:
+    """The point by Gauss-Newton steps, and each model's error when it is left out."""
+    point = np.zeros(len(prior))
+    for _ in range(4):
+        slope, here = _slope(log_time, point), log_time(point)
+        point = _solve(slope, truth - here + slope @ point, prior)
+    slope, here = _slope(log_time, point), log_time(point)
+    goal = truth - here + slope @ point
+    errors = np.empty(len(truth))
+    for left_out in range(len(truth)):
+        kept = np.arange(len(truth)) != left_out
+        errors[left_out] = goal[left_out] - slope[left_out] @ _solve(
+            slope[kept], goal[kept], prior
+        )
+    return point, np.abs(errors)
+
+
+def _slope(log_time: Callable[[Array], Array], point: Array, step: float = 0.02) -> Array:
+    """(models, factors) derivatives of the log times by central differences."""
+    columns = [
+        (log_time(point + step * unit) - log_time(point - step * unit)) / (2 * step)
+        for unit in np.eye(len(point))
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _solve(slope: Array, goal: Array, prior: Array) -> Array:
+    """Regularised least squares, robust by reweighting (Huber's weights)."""
+    weight = np.ones(len(goal))
+    point = np.zeros(len(prior))
+    for _ in range(8):
+        weighted = slope * weight[:, None]
+        normal = weighted.T @ slope / NOISE**2 + np.diag(prior**-2.0)
+        point = np.linalg.solve(normal, weighted.T @ goal / NOISE**2)
+        residual = np.abs(goal - slope @ point) / NOISE
+        weight = np.minimum(1, ROBUST / np.maximum(residual, 1e-12))
+    return point
