@@ -62,7 +62,7 @@ def main() -> None:
     graphs: list[Graph] = []
     for source in sources():
         print(f"tracing {source}", file=sys.stderr)
-        graphs.append(load_graph(source))
+        graphs.append(load_graph(source, batch=2))
     rows = [[estimate(g, device, batch) for device, batch in CASES] for g in graphs]
     flat = [found for row in rows for found in row]
     Report({}, (overview(rows),), notes_of(flat)).print()

@@ -109,7 +109,7 @@ def test_predict_numbers_equal_the_python_api(document: Any) -> None:
     from costmodel.estimation import estimate
     from costmodel.tracing.source import load_graph
 
-    graph = load_graph("zoo:fasternet_t0")
+    graph = load_graph("zoo:fasternet_t0", batch=2)
     words = ("predict", "zoo:fasternet_t0", "-d", "a100", "-d", "epyc-73f3@4", "-b", "1,16")
     found = document(*words, "-p", "fp32", "-p", "fp16")["estimates"]
     cases = [

@@ -52,6 +52,10 @@ Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Cores to use of each CPU.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail if an operator has no formula.")]
+Compiled = Annotated[
+    bool,
+    typer.Option("--compiled", help="As torch.compile runs it: pointwise work fused."),
+]
 InputShape = Annotated[
     str | None,
     typer.Option("--input", "-i", metavar="CxHxW", help="Shape of one sample, as 3x224x224."),
@@ -114,20 +118,33 @@ def sample_shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def load_models(
-    sources: Iterable[str], input_shape: str | None = None, batch: int = 1
+    sources: Iterable[str],
+    input_shape: str | None = None,
+    batch: int = 1,
+    *,
+    scaled_to: Sequence[int] | None = None,
+    compiled: bool = False,
 ) -> list[Graph]:
     """Trace models, with progress on stderr; what their code prints goes there too.
+
+    Models that this package builds are traced at a batch of 2 where the graph is to be scaled to
+    larger batches: at 1 some copies are views, which they are not in a real batch.
 
     Raises:
         UsageError: if there is nothing to predict.
     """
-    shape = sample_shape(input_shape)
+    shape, larger = sample_shape(input_shape), max(scaled_to or (1,)) > 1
     graphs = []
     for source in sources:
         with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
             from costmodel.tracing.source import load_graph
 
-            graph = load_graph(source, batch, shape)
+            ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
+            graph = load_graph(source, 2 if ours and larger else batch, shape)
+            if compiled:
+                from costmodel.passes.fusion import compiled as as_compiled
+
+                graph = as_compiled(graph)
         if all(op.is_view for op in graph.ops):
             raise UsageError(f"{source}: the model ran no operator that takes time")
         graphs.append(graph)

@@ -29,6 +29,7 @@ def predict(
         int, typer.Option("--top", metavar="N", min=0, help="List the N slowest operators too.")
     ] = 0,
     strict: options.Strict = False,
+    compiled: options.Compiled = False,
     max_latency: Annotated[
         str | None,
         typer.Option("--max-latency", metavar="TIME", help="Exit 1 if one is slower: 5ms."),
@@ -47,7 +48,7 @@ def predict(
     memory_budget = _budget(max_memory, "B", "--max-memory")
     devices = device if baseline is None else [baseline, *(device or [])]
     targets = options.load_targets(devices, threads)
-    graphs = options.load_models(models, input_shape)
+    graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
 
     from costmodel.reports.prediction import prediction_report
 

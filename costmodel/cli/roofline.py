@@ -18,6 +18,7 @@ def roofline(
     threads: options.Threads = None,
     without: options.Without = None,
     strict: options.Strict = False,
+    compiled: options.Compiled = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -26,7 +27,7 @@ def roofline(
     targets = options.load_targets(device, threads)
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
-    graphs = options.load_models(models, input_shape)
+    graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
 
     estimates = options.predictions(
         graphs, targets, sizes, policies,
