@@ -67,9 +67,9 @@ def peers(model: torch.nn.Module, x: torch.Tensor) -> dict[str, Callable[[], obj
     if real is not None and find_spec("fvcore"):
         from fvcore.nn import FlopCountAnalysis
 
-        found["fvcore"] = lambda: FlopCountAnalysis(real, image).unsupported_ops_warnings(
-            False
-        ).total()
+        found["fvcore"] = lambda: (
+            FlopCountAnalysis(real, image).unsupported_ops_warnings(False).total()
+        )
     return found
 
 

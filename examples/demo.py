@@ -80,7 +80,7 @@ def main() -> None:
     write_text(PAGE, roofline_page([e for row in (rows[2], *rows[6:]) for e in row]))
     print(
         f"\nwrote {PAGE}: open it in a browser, no network needed\n\n"
-        "Next:\n"
+        "Next (after `source .venv/bin/activate`):\n"
         "  costmodel devices list                                  other devices\n"
         "  costmodel predict zoo:fasternet_t2 -d all -p fp16       everywhere, in half precision\n"
         "  costmodel predict FILE.py:factory -d v100-sxm2          your own model\n"

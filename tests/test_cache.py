@@ -83,9 +83,7 @@ def test_versions_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         gzip.compress(b"[" * 100_000),
     ],
 )
-def test_a_corrupt_entry_is_traced_anew(
-    tmp_path: Path, traced: list[str], broken: bytes
-) -> None:
+def test_a_corrupt_entry_is_traced_anew(tmp_path: Path, traced: list[str], broken: bytes) -> None:
     whole = cached_graph(MODEL, folder=tmp_path)
     (entry,) = tmp_path.glob("*/*.json.gz")
     entry.write_bytes(broken)

@@ -54,9 +54,7 @@ def test_neutral_factors_change_nothing(networks: Networks) -> None:
 def test_everything_twice_as_fast_halves_the_time(networks: Networks) -> None:
     target = resolve_target("a100-pcie-40gb")
     slow = network_times(networks, target).total
-    fast = network_times(
-        networks, target, factors=DeviceFactors(2.0, 2.0, 2.0, 2.0, 0.5)
-    ).total
+    fast = network_times(networks, target, factors=DeviceFactors(2.0, 2.0, 2.0, 2.0, 0.5)).total
     lanes = network_times(networks, target).lanes > 0  # starved kernels follow the clock alone
     np.testing.assert_allclose(fast[~lanes], slow[~lanes] / 2, rtol=0.02)
 

@@ -98,7 +98,7 @@ def test_every_format_is_written(
     text = page.read_text()
     assert "test_vit" in text
     assert "predicted" in text
-    assert "http://" not in text.replace("http://www.w3.org", "") or "src=\"http" not in text
+    assert "http://" not in text.replace("http://www.w3.org", "") or 'src="http' not in text
 
 
 def test_too_large_an_error_exits_with_1(run: Any, table: tuple[str, dict[str, float]]) -> None:

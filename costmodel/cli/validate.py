@@ -22,7 +22,9 @@ def validate(
     against: Annotated[
         Path,
         typer.Option(
-            "--against", "-a", metavar="FILE",
+            "--against",
+            "-a",
+            metavar="FILE",
             help="timm benchmark CSV, kernel table or folder of them, transformer table, or "
             "JSON lines of `costmodel measure`.",
         ),
@@ -34,7 +36,9 @@ def validate(
     precision: Annotated[
         str | None,
         typer.Option(
-            "--precision", "-p", metavar="P",
+            "--precision",
+            "-p",
+            metavar="P",
             help="fp32, tf32, fp16, bf16, amp-fp16 or amp-bf16; by default the file's.",
         ),
     ] = None,
@@ -51,7 +55,10 @@ def validate(
     few_shot: Annotated[
         int,
         typer.Option(
-            "--few-shot", metavar="N", min=0, max=10,
+            "--few-shot",
+            metavar="N",
+            min=0,
+            max=10,
             help="Refine the device by N measured models, which are then not judged.",
         ),
     ] = 0,

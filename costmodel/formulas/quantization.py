@@ -96,4 +96,4 @@ def bind_dequantize(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     "aten::fake_quantize_per_channel_affine_cachemask",
 )
 def bind_fake_quantize(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
-    return _bind("fake_quantize", op, inputs, outputs[:1])
+    return _bind("fake_quantize", op, inputs, outputs)

@@ -28,9 +28,7 @@ class RunConditions:
     def __post_init__(self) -> None:
         known = (*PRECISIONS, *AUTOCAST)
         if self.precision not in known:
-            raise UnknownNameError(
-                "precision", self.precision, known, f"known: {', '.join(known)}"
-            )
+            raise UnknownNameError("precision", self.precision, known, f"known: {', '.join(known)}")
         if self.layout not in LAYOUTS:
             raise UsageError(f"layout {self.layout!r}: expected {' or '.join(LAYOUTS)}")
 

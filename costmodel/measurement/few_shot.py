@@ -133,9 +133,7 @@ def _factors(point: Array) -> DeviceFactors:
     return DeviceFactors(*np.exp(point).tolist())
 
 
-def _fit(
-    log_time: Callable[[Array], Array], truth: Array, prior: Array
-) -> tuple[Array, Array]:
+def _fit(log_time: Callable[[Array], Array], truth: Array, prior: Array) -> tuple[Array, Array]:
     """The point by Gauss-Newton steps, and each model's error when it is left out."""
     point = np.zeros(len(prior))
     for _ in range(4):
@@ -146,9 +144,7 @@ def _fit(
     errors = np.empty(len(truth))
     for left_out in range(len(truth)):
         kept = np.arange(len(truth)) != left_out
-        errors[left_out] = goal[left_out] - slope[left_out] @ _solve(
-            slope[kept], goal[kept], prior
-        )
+        errors[left_out] = goal[left_out] - slope[left_out] @ _solve(slope[kept], goal[kept], prior)
     return point, np.abs(errors)
 
 

@@ -118,4 +118,3 @@ def run_form(graph: Graph, conditions: RunConditions) -> Graph:
     from costmodel.passes.fusion import compiled
 
     return compiled(graph)
-

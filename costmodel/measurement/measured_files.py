@@ -251,9 +251,7 @@ def _judge_kernels(
     except UsageError:
         return None
     judged = table.take(np.array(chosen))
-    predicted = predicted_latency(
-        table.operator, judged.sizes, device, dispatch, KernelConstants()
-    )
+    predicted = predicted_latency(table.operator, judged.sizes, device, dispatch, KernelConstants())
     return Validation(
         against=path.name,
         device=target.label,
@@ -332,9 +330,7 @@ def _validate_records(
         groups.setdefault((record.conditions, record.threads), []).append(record)
     skipped: list[Skipped] = []
 
-    def cases(
-        group: tuple[RunConditions, int | None], chosen: Iterable[Record]
-    ) -> Iterator[Case]:
+    def cases(group: tuple[RunConditions, int | None], chosen: Iterable[Record]) -> Iterator[Case]:
         conditions, _ = group
         for record in chosen:
             options = conditions.trace_options(target.profile.kind)
