@@ -189,11 +189,11 @@ class Graph:
             for tensor in op.outputs:
                 producer[tensor] = index
 
-    def to_networkx(self) -> networkx.MultiDiGraph:
+    def to_networkx(self) -> networkx.MultiDiGraph[int]:
         """The dataflow as a networkx graph: a node per operator, an edge per tensor passed on."""
         import networkx
 
-        result = networkx.MultiDiGraph(name=self.name)
+        result: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=self.name)
         for index, (op, name) in enumerate(zip(self.ops, self.op_names, strict=True)):
             result.add_node(index, name=name, target=op.target, module=op.module, view=op.is_view)
         for source, sink, tensor in self.edges():
