@@ -299,7 +299,7 @@ def test_matrix_product_behind_a_convolution():
     seen = Counter()
     for rank, transposed in product((1, 2, 3), (False, True)):
         s = Setting(
-            2, 2, 4, 6, 0, (7, 5, 6)[:rank], (3, 2, 1)[:rank], (2, 1, 1)[:rank], (1, 0, 0)[:rank],
+            2, 2, 4, 6, 0, (7, 5, 6)[:rank], (3, 2, 2)[:rank], (2, 1, 1)[:rank], (1, 0, 0)[:rank],
             (1,) * 3,
         )  # fmt: skip
         s = s._replace(dilation=(1,) * rank)

@@ -342,6 +342,24 @@ def test_a_crossover_is_where_times_are_equal():
     assert [tie.bounds for tie in ties] == [("compute", "memory")]
 
 
+def test_the_order_of_the_two_does_not_matter():
+    shared = {"c_p": "c/2", "n": 1, "h": 6, "w": 6, "k": 3, "b_x": 4, "peak": 1e30}
+    (one,) = get_formula("pconv").crossover("dwconv", symbol="c", bandwidth=1e9, **shared)
+    (other,) = get_formula("dwconv").crossover("pconv", symbol="c", bandwidth=1e9, **shared)
+    assert (other.before, other.after) == (one.before, one.after) == ("pconv", "dwconv")
+    assert other.size == pytest.approx(one.size)
+
+
+def test_results_cannot_be_changed():
+    ratio = get_formula("dwconv").ratio_to("conv")
+    with pytest.raises(AttributeError):
+        ratio.macs = 1
+    with pytest.raises(AttributeError):
+        get_formula("conv").name = "other"
+    with pytest.raises(AttributeError):
+        explain_formula("conv").name = "other"
+
+
 def test_operators_that_never_tie():
     # Twice the heads always take longer.
     assert (
