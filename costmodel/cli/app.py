@@ -14,6 +14,7 @@ from costmodel.cli import (
     compare_ops,
     devices,
     explain,
+    measure,
     predict,
     reproduce,
     roofline,
@@ -42,6 +43,7 @@ app.command("compare-ops")(compare_ops.compare_ops)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
 app.command("validate")(validate.validate)
+app.command("measure")(measure.measure)
 app.add_typer(devices.app, name="devices")
 app.add_typer(cache.app, name="cache")
 

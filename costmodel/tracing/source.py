@@ -18,6 +18,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ from costmodel.tracing.eager import trace
 
 IMAGE = (3, 224, 224)
 """Input of a vision model that states none: channels, height, width."""
+
+_DEVICE: ContextVar[str] = ContextVar("device models are built on", default="meta")
 
 
 class Source(NamedTuple):
@@ -71,14 +74,24 @@ def load_graph(
         return _from_onnx(source, batch, input_shape)
     if source.lower().endswith(".pt2"):
         return _from_pt2(source, batch, input_shape)
-    with _fast_norm(fast_norm):
+    with fast_norms(fast_norm):
         found = load_source(source, batch, input_shape)
         model = _reparameterized(found.model) if reparameterized else found.model
         return trace(model, *found.inputs, name=found.name, **conditions)
 
 
 @contextmanager
-def _fast_norm(enabled: bool) -> Iterator[None]:
+def building_on(device: str) -> Iterator[None]:
+    """Build models on another device than meta: with real weights, for measuring."""
+    token = _DEVICE.set(device)
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
+
+
+@contextmanager
+def fast_norms(enabled: bool) -> Iterator[None]:
     """timm's fast norms while models are built; they remember it."""
     if not enabled:
         yield
@@ -137,7 +150,7 @@ def _images(batch: int, sample: Sequence[int]) -> torch.Tensor:
 def _build(what: str, factory: Callable[[], Any]) -> Any:
     """Run a factory on the meta device; for real if it needs values."""
     try:
-        with torch.device("meta"):
+        with torch.device(_DEVICE.get()):
             return factory()
     except Exception as first:
         try:
@@ -171,7 +184,7 @@ def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module,
     if input_shape is not None and tuple(input_shape) != sample:
         # Models with position embeddings must be built for their image size; others take no size.
         try:
-            with torch.device("meta"):
+            with torch.device(_DEVICE.get()):
                 model = timm.create_model(name, pretrained=False, img_size=input_shape[-1])
         except TypeError:
             pass
