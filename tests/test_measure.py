@@ -14,7 +14,7 @@ import pytest
 from costmodel.cli import main
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.machine import available_cores, describe, pinned
+from costmodel.measurement.machine import available_cores, describe, physical_cores, pinned
 from costmodel.measurement.measuring import Failure, jobs, measure, read_grid, remaining
 from costmodel.measurement.operator_sources import OPERATORS, expand, operator_graph, parse
 from costmodel.measurement.records import Machine, Record, append_record, read_records, schema
@@ -300,7 +300,7 @@ def test_jobs_are_all_combinations_and_operators_have_their_own_batch() -> None:
     assert len(operators) == 4 * 2
     assert {job.batch for job in operators} == {3}
     assert jobs(["zoo:a"], [1], ways[:1], "cuda", [None])[0].threads is None
-    cores = len(available_cores())
+    cores = len(physical_cores())
     assert jobs(["zoo:a"], [1], ways[:1], "cpu", [None])[0].threads == cores
 
 

@@ -11,6 +11,7 @@ import typer
 
 from costmodel.cli import (
     cache,
+    calibrate,
     compare_ops,
     devices,
     explain,
@@ -44,6 +45,7 @@ app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
 app.command("validate")(validate.validate)
 app.command("measure")(measure.measure)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(devices.app, name="devices")
 app.add_typer(cache.app, name="cache")
 

@@ -24,6 +24,19 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def physical_cores() -> list[int]:
+    """The first hardware thread of each core that this process may run on."""
+    found: dict[str, int] = {}
+    for core in available_cores():
+        path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+        try:
+            siblings = path.read_text().strip()
+        except OSError:
+            siblings = str(core)
+        found.setdefault(siblings, core)
+    return list(found.values())
+
+
 def describe(accelerator: str | None = None) -> Machine:
     """Processor, memory, system and software of this machine."""
     return Machine(
@@ -94,7 +107,9 @@ def _proc_value(key: str) -> str | None:
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Keep this process to its first `threads` cores, where the system allows it.
+    """Keep this process to `threads` cores, where the system allows it.
+
+    Threads go to cores of their own first, then to the further hardware threads of each.
 
     Raises:
         UsageError: if it has fewer cores.
@@ -105,7 +120,9 @@ def pinned(threads: int) -> Iterator[None]:
     if not hasattr(os, "sched_setaffinity") or sys.platform == "darwin":
         yield
         return
-    os.sched_setaffinity(0, set(cores[:threads]))
+    own = physical_cores()
+    ranked = own + [core for core in cores if core not in own]
+    os.sched_setaffinity(0, set(ranked[:threads]))
     try:
         yield
     finally:

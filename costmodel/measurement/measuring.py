@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from costmodel.errors import CostModelError, UsageError
 from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.machine import available_cores, clock_hz, describe
+from costmodel.measurement.machine import clock_hz, describe, physical_cores
 from costmodel.measurement.operator_sources import grid, is_operator, parse
 from costmodel.measurement.records import (
     Clock,
@@ -49,7 +49,7 @@ def jobs(
         own = [parse(source)[1]["n"]] if is_operator(source) else sizes
         shape = None if is_operator(source) else input_shape
         for batch, way, count in product(own, ways, counts):
-            cores = count if count is not None else len(available_cores())
+            cores = count if count is not None else len(physical_cores())
             used = cores if device == "cpu" else None
             found[Job(source, batch, shape, way, device, used)] = None
     return list(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmodel.errors import CostModelError, TraceError, UsageError
 from costmodel.measurement.conditions import AUTOCAST, RunConditions
-from costmodel.measurement.machine import available_cores, pinned
+from costmodel.measurement.machine import physical_cores, pinned
 from costmodel.measurement.operator_sources import build_operator, is_operator
 from costmodel.measurement.timing import Stopwatch
 
@@ -99,11 +99,11 @@ def prepared(job: Job) -> Iterator[Prepared]:
         except Exception as error:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             raise TraceError(f"{job.source}: its step failed: {what}") from error
-        watch = _cuda_stopwatch(step) if job.device == "cuda" else _stopwatch(step)
+        watch = cuda_stopwatch(step) if job.device == "cuda" else host_stopwatch(step)
         yield Prepared(watch, sum(p.numel() for p in model.parameters()))
 
 
-def _stopwatch(step: Any) -> Stopwatch:
+def host_stopwatch(step: Any) -> Stopwatch:
     def watch(repeats: int) -> float:
         start = time.perf_counter()
         for _ in range(repeats):
@@ -113,7 +113,7 @@ def _stopwatch(step: Any) -> Stopwatch:
     return watch
 
 
-def _cuda_stopwatch(step: Any) -> Stopwatch:
+def cuda_stopwatch(step: Any) -> Stopwatch:
     import torch
 
     def watch(repeats: int) -> float:
@@ -139,7 +139,7 @@ def _settings(job: Job) -> Iterator[None]:
 
     threads, tf32 = torch.get_num_threads(), job.conditions.precision == "tf32"
     matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    count = job.threads if job.threads is not None else len(available_cores())
+    count = job.threads if job.threads is not None else len(physical_cores())
     with pinned(count) if job.device == "cpu" else nullcontext():
         try:
             torch.set_num_threads(count)

@@ -1,0 +1,38 @@
+"""`costmodel calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import options
+from costmodel.cli.output import save
+from costmodel.errors import UsageError
+
+
+def calibrate(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE.yaml",
+            help="The profile; its name is the device's id, lower case with hyphens.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="D", help="cpu or cuda.")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+) -> None:
+    """Measure this machine's peaks, bandwidths and overheads, and write its device profile."""
+    if output is None:
+        raise UsageError("no file to write to: give -o FILE.yaml")
+    if output.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{output}: a profile is a .yaml file")
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists already; choose another name or add --force")
+    from costmodel.measurement import calibration
+
+    calibration.check_id(output.stem)
+    with options.progress("calibrating") as status:
+        found = calibration.calibrate(device, say=lambda what: status.update(f"timing {what}"))
+    save(str(output), calibration.profile_text(found, output.stem))
