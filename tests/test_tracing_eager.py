@@ -101,7 +101,8 @@ def test_rules_and_dispatcher_agree_on_the_operators() -> None:
     assert total_macs(with_rules) == total_macs(without)
 
     def storages(graph: Graph) -> int:
-        return len({graph.tensors[t].storage for op in graph.ops for t in op.outputs})
+        # A norm in the dispatcher also returns its statistics, which inference leaves empty.
+        return len({graph.tensors[op.outputs[0]].storage for op in graph.ops})
 
     assert storages(with_rules) == storages(without)
 

@@ -198,7 +198,7 @@ def _layer_norm(
         return NotImplemented
     if weight is not None and weight.dtype != input.dtype:
         return NotImplemented
-    y = _empty(input.shape, input)
+    y = _same_layout(input) if input.is_contiguous() else _empty(input.shape, input)
     attrs = {"normalized_shape": tuple(normalized_shape)}
     tape.emit("aten::layer_norm", (input, weight, bias), (y,), attrs)
     return y
