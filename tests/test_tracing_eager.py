@@ -102,7 +102,7 @@ def test_rules_and_dispatcher_agree_on_the_operators() -> None:
 
     def storages(graph: Graph) -> int:
         # A norm in the dispatcher also returns its statistics, which inference leaves empty.
-        return len({graph.tensors[op.outputs[0]].storage for op in graph.ops})
+        return len({graph.tensors[op.outputs[0]].storage for op in graph.ops if not op.is_view})
 
     assert storages(with_rules) == storages(without)
 
