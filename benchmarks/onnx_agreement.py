@@ -139,6 +139,11 @@ MODEL_DIFFERENCES: dict[str, tuple[str, str]] = {
         "batch norm of a weight (its standardisation) is mean, variance and batch norm in a file",
         "mean var",
     ),
+    "timm:vit_tiny_patch16_224 torch.export": (
+        "the class token is stored expanded to the exported batch",
+        "cat",
+    ),
+    "timm:convnext_atto torch.export": ("a strided view is a gather in a file", "index"),
     "timm:resmlp_12_224": ("addcmul is mul and add in a file", "add addcmul mul"),
     "timm:focalnet_tiny_srf": _ZERO,
     "timm:fastvit_t8": _ZERO,
@@ -150,6 +155,7 @@ PARAMETER_DIFFERENCES: dict[str, str] = {
     "torchvision:googlenet": "auxiliary classifiers, unused in inference, are not exported",
     "torchvision:inception_v3": "auxiliary classifiers, unused in inference, are not exported",
     "torchvision:swin_t torch.export": "relative position biases are stored worked out",
+    "timm:vit_tiny_patch16_224 torch.export": "the class token is stored expanded to the batch",
 }
 """Models whose parameters may differ, and why."""
 
@@ -243,6 +249,28 @@ def explain(source: str, operator: str, module: Totals, file: Totals) -> str | N
     return reason if operator in operators.split() else None
 
 
+FOLDED = "the exporter folds batch norm into the convolution before it"
+
+
+def folded(module: Graph, file: Graph) -> bool:
+    """Whether the file has no batch norm and just the biases that folding leaves."""
+
+    def parameters_of(graph: Graph, target: str, *arguments: int) -> int:
+        ids = {
+            op.inputs[i]
+            for op in graph.ops
+            if op.target == target
+            for i in arguments
+            if i < len(op.inputs) and op.inputs[i] is not None
+        }
+        return sum(graph.tensors[i].numel for i in ids if i is not None)
+
+    biases = [parameters_of(graph, "aten::convolution", 2) for graph in (module, file)]
+    norms = [parameters_of(graph, "aten::batch_norm", 1, 2) for graph in (module, file)]
+    change = biases[1] - biases[0] + norms[1] - norms[0]
+    return norms[1] == 0 < norms[0] and file.parameters - module.parameters == change
+
+
 def compare(case: Case, folder: Path) -> dict[str, Any]:
     """Trace, export, read and compare one model."""
     label = f"{case.source} torch.export" if case.dynamo else case.source
@@ -258,13 +286,16 @@ def compare(case: Case, folder: Path) -> dict[str, Any]:
     macs = {kind: pair for kind, pair in kinds.items() if pair[0].macs != pair[1].macs}
     total = [sum(t.macs for t in totals(g, "kind").values()) for g in (module, file)]
     reasons, unexplained = [], []
+    is_folded = case.dynamo and folded(module, file)
     for name, pair in operators.items():
         reason = explain(label, name, *pair)
+        if is_folded and name in ("batch_norm", "convolution"):
+            reason = FOLDED
         (reasons if reason else unexplained).append(reason or name)
     if macs or total[0] != total[1]:
         unexplained.append(f"MACs {total[0]:.0f} and {total[1]:.0f}")
     if module.parameters != file.parameters:
-        reason = PARAMETER_DIFFERENCES.get(label)
+        reason = FOLDED if is_folded else PARAMETER_DIFFERENCES.get(label)
         (reasons if reason else unexplained).append(
             reason or f"parameters {module.parameters} and {file.parameters}"
         )
