@@ -287,6 +287,14 @@ def test_an_image_without_a_batch():
     assert cost_of(bind_valid_convolution(op, *bare)).macs == (3 * 5 - 2) * (3 * 4 - 2) * 2 * 3
 
 
+def test_a_bias_that_is_not_even_mentioned():
+    op, (x, weight, _), outputs = operator(
+        Setting(1, 1, 2, 3, 0, (5, 4), (3, 3), (1, 1), (1, 1), (1, 1))
+    )
+    assert bind_op(op, [x, weight], outputs).binding.values["bias"] == 0
+    assert bind_valid_convolution(op, [x, weight], outputs).values["bias"] == 0
+
+
 def test_padding_given_as_one_number():
     s = Setting(1, 1, 1, 1, 0, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1))
     op, inputs, outputs = operator(s)

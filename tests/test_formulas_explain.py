@@ -356,8 +356,10 @@ def test_results_cannot_be_changed():
         ratio.macs = 1
     with pytest.raises(AttributeError):
         get_formula("conv").name = "other"
-    with pytest.raises(AttributeError):
-        explain_formula("conv").name = "other"
+    explained = explain_formula("conv")
+    for frozen in (explained, explained["macs"], explained.textbook[0]):
+        with pytest.raises(AttributeError):
+            frozen.formula = "other"
 
 
 def test_operators_that_never_tie():

@@ -144,9 +144,10 @@ def test_attention(b, share, heads_kv, l, s, d, d_v, causal, e_mask):
     )  # fmt: skip
     # Scores again, then dv = pᵀ do, dp = do vᵀ, dq = ds k, dk = dsᵀ q.
     assert backward.macs == pairs * (d + d_v + d_v + d + d)
-    assert backward.other_flops == pairs * (SCORE + 4)
-    # q, k, v, o's gradient twice (for dv and dp), one statistic per row.
+    # Σ y dy over each row's outputs, then p (dp - Σ).
     queries = b * heads * l
+    assert backward.other_flops == pairs * (SCORE + 2) + 2 * queries * d_v
+    # q, k, v, the output and its gradient, one statistic per row.
     assert backward.bytes_read == 2 * (queries * (d + 1 + 2 * d_v) + len(keys) * (d + d_v))
     assert backward.bytes_written == 5 * (queries * d + len(keys) * (d + d_v))
 

@@ -11,8 +11,8 @@ from math import prod
 from typing import Any
 
 from costmodel.formulas.cost import Cost, S
-from costmodel.formulas.elementwise import elementwise
 from costmodel.formulas.matmul import linear, matmul
+from costmodel.formulas.primitives import flops
 from costmodel.formulas.registry import (
     Binding,
     Inputs,
@@ -172,8 +172,6 @@ def linear_attention(
 
     The feature map φ takes f FLOPs per element; the d x d_v state and the d sums stay on chip.
     """
-    from costmodel.formulas.primitives import flops
-
     many = b * heads
     return {
         "feature map": Cost(other_flops=f * many * (l + s) * d),
@@ -198,11 +196,13 @@ def linear_attention(
 def attention_backward(
     b: S, heads: S, heads_kv: S, l: S, s: S, d: S, d_v: S, causal: S, b_x: S, b_y: S
 ) -> dict[str, Cost]:
-    """Gradients of queries, keys and values of fused attention: five products, not two."""
+    """Gradients of queries, keys and values of fused attention: five products, not two.
+
+    The softmax's gradient is p · (dp - Σ y · dy): the sum runs over the d_v outputs of a row.
+    """
     pairs = b * heads * visible_pairs(l, s, causal)
     keys = b * heads_kv * visible_keys(l, s, causal)
     queries = b * heads * l
-    soft = elementwise.function(e_x=0, e_w=0, e_y=pairs, f=4, b_x=0, b_w=0, b_y=0)
     return {
         "scores again": Cost(
             macs=pairs * d,
@@ -216,7 +216,7 @@ def attention_backward(
         ),
         "softmax gradient": Cost(
             macs=pairs * d_v,
-            other_flops=soft.other_flops,
+            other_flops=flops(mul=1, add=1) * (pairs + queries * d_v),
             bytes_read=(keys * d_v + queries * d_v) * b_x,
         ),
         "query gradient": Cost(macs=pairs * d, bytes_written=queries * d * b_y),
