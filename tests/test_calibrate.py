@@ -187,6 +187,15 @@ def test_every_machine_makes_a_valid_profile(tmp_path: Path, changes: dict[str, 
     assert 0 < found.latency < 1
 
 
+def test_an_emulated_format_is_no_peak(tmp_path: Path) -> None:
+    path = tmp_path / "made-up.yaml"
+    peaks = {**MACHINE.peaks, "float16": 0.61e9}
+    path.write_text(profile_text(replace(MACHINE, peaks=peaks), "made-up"))
+    profile = load_device(path)
+    assert profile.peak("float16") is None
+    assert "float16 is emulated" in (profile.note or "")
+
+
 def test_a_profile_that_cannot_be_is_refused() -> None:
     with pytest.raises(SpecError, match="ridge point"):
         profile_text(replace(MACHINE, peaks={"float32": 9e15}), "made-up")

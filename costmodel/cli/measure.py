@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costmodel.cli import options
 from costmodel.errors import UsageError
+
+if TYPE_CHECKING:
+    from costmodel.measurement.records import Record
 
 FAILED = 1
 
@@ -114,7 +117,7 @@ def measure(
                 advance(f"failed: {found.job.source}, batch {found.job.batch}: {found.reason}")
             else:
                 unsure += not found.confident
-                advance(_line(found.source, found.batch, found.seconds, found.confident))
+                advance(_line(found))
     done = len(left) - failures
     words = [f"measured {done}", f"{len(wanted) - len(left)} were there already"]
     if unsure:
@@ -126,11 +129,12 @@ def measure(
         raise typer.Exit(FAILED)
 
 
-def _line(source: str, batch: int, seconds: float, confident: bool) -> str:
+def _line(found: Record) -> str:
     from costmodel.units import format_time
 
-    sure = "" if confident else " (less surely than asked for)"
-    return f"{source}, batch {batch}: {format_time(seconds)}{sure}"
+    way = f"batch {found.batch}, {found.precision}, {found.layout}, {found.execution}"
+    sure = "" if found.confident else " (less surely than asked for)"
+    return f"{found.source}, {way}: {format_time(found.seconds)}{sure}"
 
 
 class _bar:  # noqa: N801

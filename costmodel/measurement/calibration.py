@@ -43,6 +43,8 @@ SMALLEST_SET = 8 * 2**10
 DRAM_SETS = 16
 """The largest working set, in multiples of the last cache."""
 LEAST_DRAM_SET = 2**28
+EMULATED = 0.05
+"""Of float32's rate: what multiplies slower than this is emulated and no ceiling of the device."""
 SOURCE = "calibration"
 
 Say = Callable[[str], None]
@@ -309,6 +311,9 @@ def _document(found: Calibration, day: date) -> dict[str, Any]:
     )
     if scaling:
         note += f" Matrix rate by threads: {scaling}."
+    for dtype in found.peaks.keys() - dict(_peaks(found)).keys():
+        rate = found.peaks[dtype]
+        note += f" {dtype} is emulated ({rate / 1e9:.2g} GFLOP/s) and has no peak."
     clock = _measured("clock", found.clock, lambda hz: f"{hz / 1e6:.0f} MHz", "not shown here")
     per_clock = _per_clock(found)
     return {
@@ -364,7 +369,8 @@ def _document(found: Calibration, day: date) -> dict[str, Any]:
 
 
 def _peaks(found: Calibration) -> list[tuple[str, float]]:
-    return [(dtype, rate) for dtype, rate in found.peaks.items() if rate > 0]
+    least = EMULATED * found.peaks["float32"]
+    return [(dtype, rate) for dtype, rate in found.peaks.items() if rate >= least]
 
 
 def _per_clock(found: Calibration) -> dict[str, float]:

@@ -96,6 +96,14 @@ def clock_hz() -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def load_average() -> float | None:
+    """Runnable processes over the last minute, None where the system does not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
+
+
 def _proc_value(key: str) -> str | None:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

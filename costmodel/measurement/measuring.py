@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from costmodel.errors import CostModelError, UsageError
 from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.machine import clock_hz, describe, physical_cores
+from costmodel.measurement.machine import clock_hz, describe, load_average, physical_cores
 from costmodel.measurement.operator_sources import grid, is_operator, parse
 from costmodel.measurement.records import (
     Clock,
@@ -142,6 +142,7 @@ def _measured(
     prepare: Prepare,
     clock: Callable[[], float | None],
 ) -> Record:
+    load = load_average()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with prepare(job) as ready:
         before = clock()
@@ -166,6 +167,7 @@ def _measured(
         outliers=timing.outliers,
         warmup=timing.warmup,
         confident=timing.confident,
+        load=load,
         clock=Clock(before=before, after=after),
         started=started,
         machine=machine,

@@ -72,6 +72,9 @@ class Record(_Part):
     outliers: int = Field(default=0, description="Timed runs that were set aside.", ge=0)
     warmup: int = Field(default=0, description="Runs before the first timed one.", ge=0)
     confident: bool = Field(description="Whether the interval is as narrow as was asked for.")
+    load: float | None = Field(
+        default=None, description="Load average of the last minute, before the run.", ge=0
+    )
     clock: Clock = Field(default=Clock(), description="Frequencies during the run.")
     started: str = Field(description="When, in UTC, ISO 8601.")
     machine: Machine = Field(description="Where.")
