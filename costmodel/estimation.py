@@ -212,6 +212,12 @@ class Estimate:
             for op, (count, time) in sorted(found.items())
         )
 
+    def roofline(self) -> Any:
+        """The roofline chart as a plotly figure: a dot per operator under the device's ceilings."""
+        from costmodel.reports.roofline_figure import roofline_figure
+
+        return roofline_figure([self])
+
     def to_pandas(self) -> Any:
         """The operators as a pandas DataFrame."""
         import pandas

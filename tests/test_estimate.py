@@ -301,3 +301,10 @@ def test_views_and_in_place_writes_own_no_memory() -> None:
 
     graph = cm.trace(InPlace(), (1, 100))
     assert liveness_of(graph).peak_bytes(batch=1) == 4 * 200
+
+
+def test_three_calls_from_a_module_to_a_chart() -> None:
+    figure = cm.trace(nn.Conv2d(3, 8, 3), (1, 3, 32, 32)).estimate("t4").roofline()
+    dots = [trace for trace in figure.data if trace.name == "convolution"]
+    assert [len(trace.x) for trace in dots] == [1]
+    assert figure.layout.xaxis.type == "log"

@@ -28,6 +28,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 DOORS = {
     ("graph", "estimation"): "Graph.estimate, the fluent API",
     ("graph", "symbolic"): "Graph.cost and Graph.substitute, the fluent API",
+    ("estimation", "reports"): "Estimate.roofline, the fluent API",
     ("tracing", "zoo"): "zoo: is a model source",
     ("graph", "formulas"): "Graph.cost, the fluent API",
 }
