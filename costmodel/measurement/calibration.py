@@ -103,8 +103,10 @@ def calibrate(device: str = "cpu", bench: Bench | None = None, say: Say = print)
 
     accelerator = check_device(device)
     used = bench or TorchBench(device)
-    return _calibrate_cpu(used, say) if accelerator is None else _calibrate_cuda(
-        used, accelerator, say
+    return (
+        _calibrate_cpu(used, say)
+        if accelerator is None
+        else _calibrate_cuda(used, accelerator, say)
     )
 
 
@@ -122,7 +124,7 @@ def _calibrate_cpu(bench: Bench, say: Say) -> Calibration:
         dispatch = dispatch_overhead(bench)
     caches = cache_levels()
     say("bandwidth by working set")
-    levels = _cpu_levels(bench, caches, cores, dispatch)
+    levels = _cpu_levels(bench, caches, cores)
     counts = sorted({1, *[2**i for i in range(1, 10) if 2**i < cores], cores})
     say("scaling with threads")
     scaling = thread_scaling(bench, counts)
@@ -146,32 +148,32 @@ def _calibrate_cpu(bench: Bench, say: Say) -> Calibration:
     )
 
 
-def _cpu_levels(
-    bench: Bench, caches: list[CacheLevel], cores: int, dispatch: float
-) -> tuple[Level, ...]:
-    found = []
-    inner = 0.0
+def _cpu_levels(bench: Bench, caches: list[CacheLevel], cores: int) -> tuple[Level, ...]:
+    """Caches of one core by one thread, those of several and main memory by all threads."""
     last = caches[-1].capacity if caches else 2**25
     with threads(1):
-        alone = bandwidth_sweep(bench, SMALLEST_SET, 2.0 * last, dispatch)
+        alone = bandwidth_sweep(bench, SMALLEST_SET, 2.0 * last)
     with threads(cores):
-        # The start of an operator on many threads is dearer: its own overhead is measured too.
-        shared = bandwidth_sweep(
-            bench, 2.0 * last, max(DRAM_SETS * last, LEAST_DRAM_SET), dispatch
-        )
+        largest = max(DRAM_SETS * last, LEAST_DRAM_SET)
+        together = bandwidth_sweep(bench, SMALLEST_SET * cores, largest)
+    found = []
+    inner = 0.0
     for index, cache in enumerate(caches):
         name = {0: "l1", 1: "l2"}.get(index, "llc")
-        per_core = cache.sharers == 1
-        rate = level_bandwidth(alone, inner, cache.capacity)
-        instances = max(1, cores // cache.sharers)
-        scope = "unit" if per_core else ("device" if instances == 1 else "cluster")
-        if scope == "device" and rate is not None:
-            rate *= cores
+        sharers = min(cache.sharers, cores)
+        instances = max(1, cores // sharers)
+        whole = cache.capacity * instances
+        if sharers == 1 and cores > 1:
+            rate, scope = level_bandwidth(alone, inner, cache.capacity), "unit"
+        else:
+            rate = level_bandwidth(together, inner * cores, whole)
+            rate = None if rate is None else rate / instances
+            scope = "device" if instances == 1 else "cluster"
         found.append(
             Level(name, scope, cache.capacity, rate, instances if scope == "cluster" else None)
         )
         inner = cache.capacity
-    rate = level_bandwidth(shared, last, float("inf"))
+    rate = level_bandwidth(together, last, float("inf"))
     found.append(Level("dram", "device", memory_bytes(), rate))
     return tuple(found)
 
@@ -203,7 +205,7 @@ def _calibrate_cuda(bench: Bench, name: str, say: Say) -> Calibration:
     dispatch = dispatch_overhead(bench)
     cache = float(getattr(properties, "L2_cache_size", 0)) or None
     say("bandwidth by working set")
-    points = bandwidth_sweep(bench, 2**18, max(DRAM_SETS * (cache or 0), 2**31), dispatch)
+    points = bandwidth_sweep(bench, 2**18, max(DRAM_SETS * (cache or 0), 2**31))
     levels = [Level("dram", "device", properties.total_memory, None)]
     rate = level_bandwidth(points, cache or 2**27, float("inf"))
     levels[0] = Level("dram", "device", properties.total_memory, rate)

@@ -102,34 +102,28 @@ def dispatch_overhead(bench: Bench) -> float:
     return bench.time(chain).seconds / CHAIN
 
 
-def bandwidth_at(bench: Bench, size: float, overhead: float) -> Bandwidth | None:
-    """Bandwidth of scaling half of a working set into the other half, in place of allocations.
-
-    Args:
-        bench: of the device.
-        size: of the working set, bytes.
-        overhead: of an operator, taken off; where it is most of the time there is no result.
-    """
+def scaling_time(bench: Bench, size: float) -> float:
+    """Seconds to scale half of a working set (bytes) into its other half; nothing is allocated."""
     import torch
 
     count = max(int(size / 8), 1)
     source = bench.random(count)
     target = bench.random(count)
-    taken = bench.time(lambda: torch.mul(source, 2.0, out=target)).seconds
-    if taken < 2 * overhead:
-        return None
-    return Bandwidth(8.0 * count, 8.0 * count / (taken - overhead))
+    return bench.time(lambda: torch.mul(source, 2.0, out=target)).seconds
 
 
-def bandwidth_sweep(
-    bench: Bench, smallest: float, largest: float, overhead: float
-) -> list[Bandwidth]:
-    """Bandwidth over working sets that double from the smallest to the largest, bytes."""
+def bandwidth_sweep(bench: Bench, smallest: float, largest: float) -> list[Bandwidth]:
+    """Bandwidth over working sets that double from the smallest to the largest, bytes.
+
+    The time of the same call on next to nothing is taken off; where that is most of the time, a
+    size is passed over.
+    """
+    overhead = scaling_time(bench, 8)
     found, size = [], smallest
     while size <= largest:
-        point = bandwidth_at(bench, size, overhead)
-        if point is not None:
-            found.append(point)
+        taken = scaling_time(bench, size)
+        if taken > 2 * overhead:
+            found.append(Bandwidth(size, size / (taken - overhead)))
         size *= 2
     return found
 
@@ -142,9 +136,7 @@ def level_bandwidth(points: Sequence[Bandwidth], inner: float, outer: float) -> 
     return float(np.median(rates)) if rates else None
 
 
-def thread_scaling(
-    bench: Bench, counts: Sequence[int], dtype: str = "float32"
-) -> dict[int, float]:
+def thread_scaling(bench: Bench, counts: Sequence[int], dtype: str = "float32") -> dict[int, float]:
     """Matrix rate by number of threads, relative to the first."""
     rates = {}
     for count in counts:

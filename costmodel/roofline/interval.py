@@ -36,6 +36,10 @@ OTHER_KIND = 2.0
 """Widening for a kind of device no network was judged on, where the laws are a CPU's or GPU's."""
 FAR_KIND = 3.0
 """Widening for accelerators and microcontrollers: their laws are plain rooflines."""
+DEVICE_SPREAD = 0.15
+"""Spread of the log error from device to device of a kind none was judged of; an assumption."""
+FAR_DEVICE_SPREAD = 0.4
+"""The same for accelerators and microcontrollers."""
 
 FILE = Path(__file__).with_name("residuals.json")
 
@@ -114,10 +118,15 @@ def half_widths(
     known = load_residuals() if residuals is None else residuals
     chosen, widening, reasons = _choose(known, device_kind, execution, precision)
     own = chosen.quantile * chosen.spread(names, shares)
-    width = widening * np.hypot(own, NORMAL_90 * chosen.between_devices)
+    between = chosen.between_devices
+    if chosen.device_kind != device_kind:
+        between = DEVICE_SPREAD if device_kind in ("cpu", "gpu") else FAR_DEVICE_SPREAD
+    width = np.hypot(widening * own, NORMAL_90 * between)
     basis = f"90% interval from {chosen.networks:,} networks: {chosen.judged}"
     if reasons:
         basis += f"; {widening:.2g}x as wide, since {' and '.join(reasons)}"
+    if chosen.device_kind != device_kind:
+        basis += f"; an assumed {between:.0%} from device to device added"
     return width, basis
 
 
