@@ -205,9 +205,7 @@ def test_a_profile_that_cannot_be_is_refused() -> None:
         profile_text(MACHINE, "Made Up")
 
 
-def test_the_whole_run_on_a_made_up_bench(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_whole_run_on_a_made_up_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     caches = [CacheLevel(1, 2**15, 1), CacheLevel(2, 2**20, 1)]
     monkeypatch.setattr(calibration, "cache_levels", lambda: caches)
     monkeypatch.setattr(calibration, "clock_hz", lambda: 2.6e9)

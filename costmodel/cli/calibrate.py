@@ -16,7 +16,9 @@ def calibrate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.yaml",
+            "--output",
+            "-o",
+            metavar="FILE.yaml",
             help="The profile; its name is the device's id, lower case with hyphens.",
         ),
     ] = None,

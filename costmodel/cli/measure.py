@@ -35,7 +35,9 @@ def measure(
     precision: Annotated[
         list[str] | None,
         typer.Option(
-            "--precision", "-p", metavar="P",
+            "--precision",
+            "-p",
+            metavar="P",
             help="fp32, tf32, bf16, fp16, amp-fp16 or amp-bf16; repeat.",
         ),
     ] = None,
@@ -63,7 +65,8 @@ def measure(
     tolerance: Annotated[
         float,
         typer.Option(
-            "--tolerance", metavar="PERCENT",
+            "--tolerance",
+            metavar="PERCENT",
             help="Run until the median's 95 % interval is within this.",
         ),
     ] = 2.0,

@@ -190,9 +190,7 @@ def _real(value: Any) -> Any:
     return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta else value
 
 
-def _placed(
-    model: nn.Module, inputs: Sequence[Any], job: Job
-) -> tuple[nn.Module, tuple[Any, ...]]:
+def _placed(model: nn.Module, inputs: Sequence[Any], job: Job) -> tuple[nn.Module, tuple[Any, ...]]:
     import torch
 
     dtype = getattr(torch, DTYPES.get(job.conditions.precision, "float32"))
