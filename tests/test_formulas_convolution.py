@@ -295,6 +295,13 @@ def test_a_bias_that_is_not_even_mentioned():
     assert bind_valid_convolution(op, [x, weight], outputs).values["bias"] == 0
 
 
+def test_settings_that_are_not_given():
+    op, inputs, outputs = operator(Setting(1, 1, 2, 3, 0, (6, 5), (3, 3), (1, 1), (0, 0), (1, 1)))
+    bare = bind_valid_convolution(op._replace(attrs={}), inputs, outputs)
+    assert bare == bind_valid_convolution(op, inputs, outputs)
+    assert bare.values["v"] == 4 * 3 * 3 * 3
+
+
 def test_padding_given_as_one_number():
     s = Setting(1, 1, 1, 1, 0, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1))
     op, inputs, outputs = operator(s)

@@ -183,6 +183,15 @@ def test_every_formula_can_be_explained(name):
     assert get_formula(name)._repr_latex_().startswith("$$")
 
 
+def test_a_long_intensity_is_named_instead_of_written_out():
+    values = {"c": 24, "t": 6, "h": 56, "w": 56, "k": 3, "n": 1, "shortcut": 0}
+    widths = {"b_x": 4, "b_w": 4, "b_y": 4}
+    explained = explain_formula("inverted-residual", {**values, **widths})
+    assert explained["intensity"].steps[0] == "FLOPs / (bytes read + bytes written)"
+    assert len(explained["bytes_read"].steps) == 3
+    assert len(explain_formula("pconv")["intensity"].steps[0]) <= 100
+
+
 def test_text_shows_every_step():
     lines = explain_formula("pconv", {**PCONV, "b_x": 4, "b_w": 4, "b_y": 4}).to_text().splitlines()
     assert lines[0] == "pconv"
