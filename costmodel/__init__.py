@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from costmodel.crossovers import crossover as crossover
     from costmodel.errors import CostModelError as CostModelError
     from costmodel.estimation import Estimate as Estimate
     from costmodel.estimation import Sweep as Sweep
@@ -44,6 +45,7 @@ _HOME = {
     "Op": "costmodel.graph",
     "Sweep": "costmodel.estimation",
     "TensorSpec": "costmodel.graph",
+    "crossover": "costmodel.crossovers",
     "estimate": "costmodel.estimation",
     "formula": "costmodel.formulas:get_formula",
     "list_devices": "costmodel.hardware",
@@ -65,6 +67,7 @@ __all__ = [
     "Sweep",
     "TensorSpec",
     "__version__",
+    "crossover",
     "estimate",
     "formula",
     "list_devices",

@@ -436,7 +436,7 @@ def test_intensity_in_symbols():
 
 
 def test_crossover_on_a_device():
-    from costmodel.crossover import crossover
+    from costmodel.crossovers import crossover
     from costmodel.hardware import load_device
 
     device = load_device("v100-sxm2")

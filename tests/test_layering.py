@@ -17,7 +17,7 @@ LAYERS = [
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},
     {"roofline"},
     {"estimation"},
-    {"measurement", "search", "crossover"},
+    {"measurement", "search", "crossovers"},
     {"reports"},
     {"workbench", "cli"},
 ]
