@@ -198,6 +198,22 @@ def test_an_emulated_format_is_no_peak(tmp_path: Path) -> None:
     assert "float16 is emulated" in (profile.note or "")
 
 
+def test_a_cache_slower_than_what_is_behind_it_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "made-up.yaml"
+    l1, l2, llc, dram = MACHINE.levels
+    slow = (
+        replace(l1, bandwidth=8e9), l2, replace(llc, bandwidth=7.9e9), replace(dram, bandwidth=7e9)
+    )  # fmt: skip
+    path.write_text(profile_text(replace(MACHINE, levels=slow), "made-up"))
+    profile = load_device(path)
+    assert profile.bandwidth("l1") is None
+    assert profile.bandwidth("llc") is None
+    assert profile.bandwidth("l2") == pytest.approx(4 * 40e9)
+    reasons = dict(profile.unknowns())
+    assert "less than of l2 behind it" in reasons["memory[0].bandwidth"]
+    assert "was the machine busy?" in reasons["memory[2].bandwidth"]
+
+
 def test_a_profile_that_cannot_be_is_refused() -> None:
     with pytest.raises(SpecError, match="ridge point"):
         profile_text(replace(MACHINE, peaks={"float32": 9e15}), "made-up")

@@ -97,7 +97,7 @@ def measure(
     plan = Plan(tolerance=tolerance / 100, max_seconds=max_seconds)
     counts: list[int | None] = [*options.whole_numbers("threads", threads)] or [None]
 
-    from costmodel.measurement.machine import describe
+    from costmodel.measurement.machine import busy, describe
     from costmodel.measurement.runner import check_conditions, check_device
 
     machine = describe(check_device(device))
@@ -112,6 +112,8 @@ def measure(
         options.sample_shape(input_shape),
     )
     left = remaining(output, wanted, machine)
+    if device == "cpu" and left and (warning := busy()) is not None:
+        typer.echo(f"warning: {warning}", err=True)
     failures = unsure = 0
     with _bar(len(left)) as advance, redirect_stdout(sys.stderr):
         for found in run(left, output, machine, plan):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from costmodel.errors import UsageError
+from costmodel.hardware import plausibility
 from costmodel.hardware.validation import ID_PATTERN, parse_profile
 from costmodel.measurement.machine import (
     clock_hz,
@@ -357,7 +358,7 @@ def _document(found: Calibration, day: date) -> dict[str, Any]:
             ),
         },
         "peaks": [_peak(found, dtype, rate, per_clock.get(dtype)) for dtype, rate in _peaks(found)],
-        "memory": [_level(level) for level in found.levels],
+        "memory": [_level(level, found) for level in found.levels],
         "board_power": _measured(
             "power", found.power, lambda watts: f"{watts:.1f} W", "the system does not tell"
         ),
@@ -408,18 +409,44 @@ def _peak(found: Calibration, dtype: str, rate: float, per_clock: float | None) 
     }
 
 
-def _level(level: Level) -> dict[str, Any]:
+def _level(level: Level, found: Calibration) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": level.name, "scope": level.scope}
     if level.instances is not None:
         entry["instances"] = {"value": level.instances, "source": SOURCE, "kind": "measured"}
     entry["capacity"] = _measured("capacity", level.capacity, _capacity, "the system does not tell")
+    doubt = _doubt(level, found)
     entry["bandwidth"] = _measured(
         "bandwidth",
-        level.bandwidth,
+        level.bandwidth if doubt is None else None,
         lambda rate: f"{rate / 1e9:.2f} GB/s",
-        "an operator on so little data takes longer to start than to run",
+        doubt or "an operator on so little data takes longer to start than to run",
     )
     return entry
+
+
+def _doubt(level: Level, found: Calibration) -> str | None:
+    """Why a measured bandwidth cannot be that of the level; None if it can."""
+    rate = _whole(level, found)
+    if rate is None or level.bandwidth is None:
+        return None
+    shown = f"{level.bandwidth / 1e9:.2f} GB/s were measured"
+    outer = found.levels[found.levels.index(level) + 1 :]
+    slower = [other.name for other in outer if (_whole(other, found) or 0.0) > rate]
+    if slower:
+        return f"{shown}, less than of {slower[0]} behind it: the start of operators, not the cache"
+    low, high = plausibility.BANDWIDTH_BPS.get((level.name, found.kind), (0.0, float("inf")))
+    if level.name != "dram" and not low <= level.bandwidth <= high:
+        return f"{shown}, which no such cache has: was the machine busy?"
+    return None
+
+
+def _whole(level: Level, found: Calibration) -> float | None:
+    """Bandwidth of all instances."""
+    if level.bandwidth is None:
+        return None
+    if level.scope == "unit":
+        return level.bandwidth * found.units
+    return level.bandwidth * (level.instances or 1)
 
 
 def _capacity(size: float) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from costmodel.errors import UsageError
 from costmodel.measurement.records import Machine
 
+BUSY = 0.3
+"""Load average per core above which timings are not to be trusted."""
 PACKAGES = ("costmodel", "torch", "timm", "torchvision", "transformers", "numpy")
 
 
@@ -102,6 +104,14 @@ def load_average() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):
         return None
+
+
+def busy() -> str | None:
+    """A warning if other work keeps the cores from what is to be timed."""
+    load, cores = load_average(), len(physical_cores())
+    if load is None or load <= BUSY * cores:
+        return None
+    return f"load average {load:g} on {cores} cores: other work spoils what is timed now"
 
 
 def _proc_value(key: str) -> str | None:
