@@ -1,9 +1,9 @@
 """The default front end: run the model once on meta tensors and record what it does.
 
-Nothing is computed and no weights are allocated. Two layers record: `shape_rules` answers the hot
-functions at the call, `recorder` sees everything else at the dispatcher. If a model cannot run on
-meta tensors (its Python looks at values), it is run once for real on the CPU as the last rung,
-and the graph says so.
+Nothing is computed and no weights are allocated. Two layers record: `shape_rules` and `view_rules`
+answer the hot functions at the call, `recorder` sees everything else at the dispatcher. If a model
+cannot run on meta tensors (its Python looks at values), it is run once for real on the CPU as the
+last rung, and the graph says so.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from torch import nn
 
 from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
+from costmodel.tracing import shape_rules as shape_rules  # registers its rules
+from costmodel.tracing import view_rules as view_rules  # registers its rules
 from costmodel.tracing.device_typed import run_device_typed
 from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import Recorder, tensors_in
-from costmodel.tracing.shape_rules import ShapeRules
+from costmodel.tracing.rules import ShapeRules
 from costmodel.tracing.tape import Tape
 
 

@@ -11,89 +11,30 @@ A rule returns NotImplemented to pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from costmodel.tracing.rules import (
+    Rule,
+    ShapeRules,
+    empty_of,
+    is_dense,
+    is_meta,
+    is_plain,
+    rule_for,
+    same_layout,
+)
 from costmodel.tracing.tape import Tape
-
-Rule = Callable[..., Any]
-_RULES: dict[Any, Rule] = {}
-_no_dispatch = torch._C._DisableTorchDispatch
-
-
-class ShapeRules(TorchFunctionMode):
-    """Applies the rules to every torch function called inside it."""
-
-    def __init__(self, tape: Tape) -> None:
-        super().__init__()
-        self.tape = tape
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        rule = _RULES.get(func)
-        if rule is not None:
-            result = rule(self.tape, *args, **kwargs) if kwargs else rule(self.tape, *args)
-            if result is not NotImplemented:
-                return result
-        return func(*args, **kwargs) if kwargs else func(*args)
-
-
-def _rule(*functions: Any) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        for function in functions:
-            _RULES[function] = rule
-        return rule
-
-    return register
-
-
-def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
-    with _no_dispatch():
-        return torch.empty(shape, dtype=like.dtype, device="meta")
-
-
-def _plain(*tensors: Tensor | None) -> bool:
-    """Whether all are ordinary contiguous meta tensors, the case the rules answer."""
-    return all(
-        t is None or (t.is_meta and t.is_contiguous() and type(t) in _ORDINARY) for t in tensors
-    )
-
-
-_ORDINARY = (Tensor, torch.nn.Parameter)
-
-
-def _same_layout(x: Tensor) -> Tensor:
-    """An empty tensor of the same shape and strides (dense inputs only, see `_dense`)."""
-    with _no_dispatch():
-        return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-
-
-def _dense(x: Any) -> bool:
-    """Whether x is a meta tensor that fills its memory exactly, in whatever order of dimensions."""
-    if not (type(x) in _ORDINARY and x.is_meta):
-        return False
-    if x.is_contiguous():
-        return True
-    expected = 1
-    for step, size in sorted(zip(x.stride(), x.shape, strict=True)):
-        if size != 1:
-            if step != expected:
-                return False
-            expected *= size
-    return True
-
 
 # ------------------------------------------------------------- matrix products
 
 
-@_rule(F.linear)
+@rule_for(F.linear)
 def _linear(tape: Tape, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
     if not (input.is_meta and weight.is_meta and weight.dim() == 2 and input.dim() > 0):
         return NotImplemented
@@ -101,26 +42,22 @@ def _linear(tape: Tape, input: Tensor, weight: Tensor, bias: Tensor | None = Non
         return NotImplemented
     if not input.is_contiguous() and input.dim() > 2 and bias is None:
         return NotImplemented  # becomes a matmul whose result follows the input's strides
-    y = _empty((*input.shape[:-1], weight.shape[0]), input)
+    y = empty_of((*input.shape[:-1], weight.shape[0]), input)
     tape.emit("aten::linear", (input, weight, bias), (y,), {})
     return y
 
 
-@_rule(Tensor.matmul, torch.matmul, Tensor.__matmul__)
+@rule_for(Tensor.matmul, torch.matmul, Tensor.__matmul__)
 def _matmul(tape: Tape, input: Tensor, other: Tensor) -> Any:
-    if not (_is_meta(input) and _is_meta(other) and input.dim() == other.dim() >= 3):
+    if not (is_meta(input) and is_meta(other) and input.dim() == other.dim() >= 3):
         return NotImplemented
     if input.shape[:-2] != other.shape[:-2] or input.shape[-1] != other.shape[-2]:
         return NotImplemented
     if input.dtype != other.dtype:
         return NotImplemented
-    y = _empty((*input.shape[:-1], other.shape[-1]), input)
+    y = empty_of((*input.shape[:-1], other.shape[-1]), input)
     tape.emit("aten::matmul", (input, other), (y,), {})
     return y
-
-
-def _is_meta(x: Any) -> bool:
-    return type(x) in _ORDINARY and x.is_meta
 
 
 # ----------------------------------------------------------------- convolution
@@ -140,7 +77,7 @@ def _convolution(dimensions: int) -> Rule:
     ) -> Any:  # fmt: skip
         stride, dilation = _tuple(stride, dimensions), _tuple(dilation, dimensions)
         padding = _tuple(padding, dimensions)
-        if padding is None or input.dim() != dimensions + 2 or not _plain(input, weight):
+        if padding is None or input.dim() != dimensions + 2 or not is_plain(input, weight):
             return NotImplemented
         if input.shape[1] != weight.shape[1] * groups or input.dtype != weight.dtype:
             return NotImplemented
@@ -152,7 +89,7 @@ def _convolution(dimensions: int) -> Rule:
         ]
         if any(size <= 0 for size in space):
             return NotImplemented
-        y = _empty((input.shape[0], weight.shape[0], *space), input)
+        y = empty_of((input.shape[0], weight.shape[0], *space), input)
         attrs = {
             "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
             "transposed": False,
@@ -168,50 +105,50 @@ for _dimensions, _functions in (
     (2, (torch.conv2d, F.conv2d)),
     (3, (torch.conv3d, F.conv3d)),
 ):
-    _rule(*_functions)(_convolution(_dimensions))
+    rule_for(*_functions)(_convolution(_dimensions))
 
 
 # --------------------------------------------------------------- normalisation
 
 
-@_rule(F.batch_norm)
+@rule_for(F.batch_norm)
 def _batch_norm(
     tape: Tape, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
-    if training or running_mean is None or not _dense(input):
+    if training or running_mean is None or not is_dense(input):
         return NotImplemented
-    y = _same_layout(input)
+    y = same_layout(input)
     tape.emit("aten::batch_norm", (input, weight, bias, running_mean, running_var), (y,), {})
     return y
 
 
-@_rule(F.layer_norm, torch.layer_norm)
+@rule_for(F.layer_norm, torch.layer_norm)
 def _layer_norm(
     tape: Tape, input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5, cudnn_enable: bool = True,
 ) -> Any:  # fmt: skip
     if not (
-        _is_meta(input) and tuple(input.shape[-len(normalized_shape) :]) == tuple(normalized_shape)
+        is_meta(input) and tuple(input.shape[-len(normalized_shape) :]) == tuple(normalized_shape)
     ):
         return NotImplemented
     if weight is not None and weight.dtype != input.dtype:
         return NotImplemented
-    y = _same_layout(input) if input.is_contiguous() else _empty(input.shape, input)
+    y = same_layout(input) if input.is_contiguous() else empty_of(input.shape, input)
     attrs = {"normalized_shape": tuple(normalized_shape)}
     tape.emit("aten::layer_norm", (input, weight, bias), (y,), attrs)
     return y
 
 
-@_rule(F.group_norm, torch.group_norm)
+@rule_for(F.group_norm, torch.group_norm)
 def _group_norm(
     tape: Tape, input: Tensor, num_groups: int, weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5, cudnn_enabled: bool = True,
 ) -> Any:  # fmt: skip
-    if not _plain(input) or input.shape[1] % num_groups:
+    if not is_plain(input) or input.shape[1] % num_groups:
         return NotImplemented
-    y = _empty(input.shape, input)
+    y = empty_of(input.shape, input)
     tape.emit("aten::group_norm", (input, weight, bias), (y,), {"num_groups": num_groups})
     return y
 
@@ -221,10 +158,10 @@ def _group_norm(
 
 def _activation(target: str) -> Rule:
     def rule(tape: Tape, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not _dense(input) or not input.dtype.is_floating_point:
+        if not is_dense(input) or not input.dtype.is_floating_point:
             return NotImplemented
         inplace = kwargs.get("inplace", False) or (bool(args) and args[-1] is True)
-        y = input if inplace else _same_layout(input)
+        y = input if inplace else same_layout(input)
         tape.emit(target, (input,), (y,), {})
         return y
 
@@ -245,23 +182,23 @@ _ACTIVATIONS: dict[str, tuple[Any, ...]] = {
 }
 for _name, _activations in _ACTIVATIONS.items():
     # hardtanh is what ReLU6 modules call: the same two comparisons.
-    _rule(*_activations)(_activation(f"aten::{'hardtanh' if _name == 'relu6' else _name}"))
+    rule_for(*_activations)(_activation(f"aten::{'hardtanh' if _name == 'relu6' else _name}"))
 
 
-@_rule(F.dropout)
+@rule_for(F.dropout)
 def _dropout(
     tape: Tape, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Any:
     return NotImplemented if training else input
 
 
-@_rule(F.softmax, Tensor.softmax, torch.softmax)
+@rule_for(F.softmax, Tensor.softmax, torch.softmax)
 def _softmax(tape: Tape, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
-    if dim is None or args or kwargs.get("dtype") is not None or not _plain(input):
+    if dim is None or args or kwargs.get("dtype") is not None or not is_plain(input):
         return NotImplemented
     if not input.dtype.is_floating_point:
         return NotImplemented
-    y = _empty(input.shape, input)
+    y = empty_of(input.shape, input)
     tape.emit("aten::softmax", (input,), (y,), {"dim": dim})
     return y
 
@@ -271,10 +208,10 @@ def _softmax(tape: Tape, input: Tensor, dim: int | None = None, *args: Any, **kw
 
 def _binary(target: str, inplace: bool) -> Rule:
     def rule(tape: Tape, input: Any, other: Any, **kwargs: Any) -> Any:
-        if kwargs or not _dense(input):
+        if kwargs or not is_dense(input):
             return NotImplemented
         if isinstance(other, Tensor):
-            if not _is_meta(other) or other.dtype != input.dtype:
+            if not is_meta(other) or other.dtype != input.dtype:
                 return NotImplemented
             if other.shape != input.shape:
                 # Broadcasting an operand that only repeats leaves the layout of the other.
@@ -289,7 +226,7 @@ def _binary(target: str, inplace: bool) -> Rule:
             operands = (input,)
         else:
             return NotImplemented
-        y = input if inplace else _same_layout(input)
+        y = input if inplace else same_layout(input)
         tape.emit(target, operands, (y,), {})
         return y
 
@@ -306,24 +243,24 @@ def _repeats(small: Sequence[int], large: Sequence[int]) -> bool:
 
 for _name in ("add", "sub", "mul", "div"):
     _dunder = "truediv" if _name == "div" else _name
-    _rule(getattr(torch, _name), getattr(Tensor, _name), getattr(Tensor, f"__{_dunder}__"))(
+    rule_for(getattr(torch, _name), getattr(Tensor, _name), getattr(Tensor, f"__{_dunder}__"))(
         _binary(f"aten::{_name}", inplace=False)
     )
     _inplace = [getattr(Tensor, f"{_name}_")]
     if hasattr(Tensor, f"__i{_dunder}__"):
         _inplace.append(getattr(Tensor, f"__i{_dunder}__"))
-    _rule(*_inplace)(_binary(f"aten::{_name}", inplace=True))
+    rule_for(*_inplace)(_binary(f"aten::{_name}", inplace=True))
 
 
 # --------------------------------------------------------------------- pooling
 
 
-@_rule(F.adaptive_avg_pool2d)
+@rule_for(F.adaptive_avg_pool2d)
 def _adaptive_avg_pool2d(tape: Tape, input: Tensor, output_size: Any) -> Any:
     size = _tuple(output_size, 2)
-    if input.dim() != 4 or not _plain(input) or any(s is None for s in size):
+    if input.dim() != 4 or not is_plain(input) or any(s is None for s in size):
         return NotImplemented
-    y = _empty((*input.shape[:2], *size), input)
+    y = empty_of((*input.shape[:2], *size), input)
     if size == (1, 1):
         # The framework takes the mean, which is what runs.
         tape.emit("aten::mean", (input,), (y,), {"dim": (-1, -2)})
@@ -332,9 +269,9 @@ def _adaptive_avg_pool2d(tape: Tape, input: Tensor, output_size: Any) -> Any:
     return y
 
 
-@_rule(Tensor.mean, torch.mean)
+@rule_for(Tensor.mean, torch.mean)
 def _mean(tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Any:
-    if kwargs or dim is None or not _plain(input) or not input.dtype.is_floating_point:
+    if kwargs or dim is None or not is_plain(input) or not input.dtype.is_floating_point:
         return NotImplemented
     rank = input.dim()
     dims = {d % rank for d in ((dim,) if isinstance(dim, int) else dim)}
@@ -342,7 +279,7 @@ def _mean(tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **k
         shape = [1 if i in dims else s for i, s in enumerate(input.shape)]
     else:
         shape = [s for i, s in enumerate(input.shape) if i not in dims]
-    y = _empty(shape, input)
+    y = empty_of(shape, input)
     tape.emit("aten::mean", (input,), (y,), {"dim": tuple(dims)})
     return y
 
@@ -350,15 +287,15 @@ def _mean(tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **k
 # ------------------------------------------------------------------- attention
 
 
-@_rule(F.scaled_dot_product_attention)
+@rule_for(F.scaled_dot_product_attention)
 def _attention(
     tape: Tape, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
-    if not (_is_meta(query) and _is_meta(key) and _is_meta(value)):
+    if not (is_meta(query) and is_meta(key) and is_meta(value)):
         return NotImplemented
-    y = _empty((*query.shape[:-1], value.shape[-1]), query)
+    y = empty_of((*query.shape[:-1], value.shape[-1]), query)
     tape.emit(
         "aten::scaled_dot_product_attention",
         (query, key, value, attn_mask),
@@ -376,7 +313,7 @@ _multi_head_body = FunctionType(
 _multi_head_body.__kwdefaults__ = F.multi_head_attention_forward.__kwdefaults__
 
 
-@_rule(F.multi_head_attention_forward)
+@rule_for(F.multi_head_attention_forward)
 def _multi_head_attention(tape: Tape, *args: Any, **kwargs: Any) -> Any:
     """Run the body under the rules: the framework calls it with this mode switched off.
 
@@ -384,74 +321,3 @@ def _multi_head_attention(tape: Tape, *args: Any, **kwargs: Any) -> Any:
     """
     with ShapeRules(tape):
         return _multi_head_body(*args, **kwargs)
-
-
-# ----------------------------------------------------------------------- views
-
-
-def _view(function: Any, name: str) -> Rule:
-    """Run the framework's own C++ view without a round trip through the dispatcher."""
-
-    def rule(tape: Tape, input: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _is_meta(input):
-            return NotImplemented
-        with _no_dispatch():
-            result = function(input, *args, **kwargs)
-        if result is input:
-            return result
-        results = (result,) if isinstance(result, Tensor) else tuple(result)
-        storage = input.untyped_storage()._cdata
-        if results[0].untyped_storage()._cdata == storage:
-            tape.emit(f"aten::{name}", (input,), results, {}, True)
-        else:
-            tape.emit("aten::clone", (input,), results, {})
-        return result
-
-    return rule
-
-
-for _name in (
-    "view", "reshape", "permute", "transpose", "flatten", "unflatten", "unsqueeze", "squeeze",
-    "expand", "chunk", "split", "unbind", "narrow", "contiguous", "expand_as", "view_as",
-    "movedim", "swapaxes", "select",
-):  # fmt: skip
-    for _owner in (Tensor, torch):
-        _function = getattr(_owner, _name, None)
-        if _function is not None:
-            _rule(_function)(_view(_function, _name))
-
-
-@_rule(Tensor.__getitem__)
-def _getitem(tape: Tape, input: Tensor, index: Any) -> Any:
-    parts = index if isinstance(index, tuple) else (index,)
-    if not _is_meta(input) or not all(
-        part is None or part is Ellipsis or type(part) in (int, slice) for part in parts
-    ):
-        return NotImplemented
-    with _no_dispatch():
-        y = input[index]
-    if y is not input:
-        tape.emit("aten::slice", (input,), (y,), {}, True)
-    return y
-
-
-# ------------------------------------------------------------------- factories
-
-
-def _on_meta(function: Any) -> Rule:
-    """Tensors made without naming a device belong beside the model: on the meta device."""
-
-    def rule(tape: Tape, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("device") is not None:
-            return NotImplemented
-        return function(*args, **{**kwargs, "device": "meta"})
-
-    return rule
-
-
-for _name in (
-    "zeros", "ones", "full", "empty", "arange", "linspace", "eye", "rand", "randn", "randint",
-    "tensor", "as_tensor", "tril_indices", "triu_indices",
-):  # fmt: skip
-    _function = getattr(torch, _name)
-    _rule(_function)(_on_meta(_function))
