@@ -21,6 +21,7 @@ def compare_ops(
         ),
     ],
     device: options.Devices = None,
+    device_folders: options.Folders = None,
     channels: Annotated[
         str,
         typer.Option(

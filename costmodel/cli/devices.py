@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,8 @@ from costmodel.cli.output import chosen_format, emit, save
 from costmodel.errors import UsageError
 
 INVALID = 2
+FIRST_YEAR, LAST_YEAR = 1990, 2100
+"""What the schema of profiles allows."""
 
 app = typer.Typer(help="List, show, compare, add and check device profiles.", rich_markup_mode=None)
 
@@ -26,6 +30,17 @@ def list_(
     kind: Annotated[
         str | None, typer.Option("--kind", metavar="KIND", help="gpu, cpu, npu, tpu or mcu only.")
     ] = None,
+    vendor: Annotated[
+        str | None, typer.Option("--vendor", metavar="VENDOR", help="Of this vendor only.")
+    ] = None,
+    year: Annotated[
+        str | None, typer.Option("--year", metavar="YEAR", help="Of 2020, or of 2018:2022, only.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", metavar="A,B", help="Columns to show: name,vendor,year,..."),
+    ] = None,
+    device_folders: options.Folders = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -35,29 +50,67 @@ def list_(
     from costmodel.reports.devices import catalogue_report
 
     found = list_devices()
-    kinds = sorted({profile.kind for profile in found})
-    if kind is not None and kind not in kinds:
-        raise UsageError(f"--kind {kind!r}: expected {', '.join(kinds)}")
-    emit(catalogue_report([p for p in found if kind in (None, p.kind)]), form, output)
+    kinds = _one_of("--kind", kind, {profile.kind for profile in found})
+    vendors = _one_of("--vendor", vendor, {profile.vendor for profile in found})
+    first, last = _years(year)
+    chosen = [
+        p for p in found if p.kind in kinds and p.vendor in vendors and first <= p.year <= last
+    ]
+    emit(catalogue_report(chosen, options.listed(columns) or None), form, output)
+
+
+def _one_of(option: str, wanted: str | None, known: Collection[str]) -> Collection[str]:
+    """The names that an option lets through, in any case; all if it was not given."""
+    if wanted is None:
+        return known
+    found = [name for name in known if name.lower() == wanted.strip().lower()]
+    if not found:
+        raise UsageError(f"{option} {wanted!r}: expected {', '.join(sorted(known))}")
+    return found
+
+
+def _years(text: str | None) -> tuple[int, int]:
+    """First and last year of "2020", "2018:2022", "2018:" or ":2022"."""
+    if text is None:
+        return FIRST_YEAR, LAST_YEAR
+    match = re.fullmatch(r"(\d{4})|(\d{4})?:(\d{4})?", text.strip())
+    if match is None or not any(match.groups()):
+        raise UsageError(f"--year {text!r}: expected a year or a range, as 2020 or 2018:2022")
+    only, first, last = match.groups()
+    span = int(only or first or FIRST_YEAR), int(only or last or LAST_YEAR)
+    if span[0] > span[1]:
+        raise UsageError(f"--year {text!r}: the range ends before it begins")
+    return span
 
 
 @app.command("show")
 def show(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name, alias or YAML file.")],
+    device_folders: options.Folders = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
-    """Show one device: every number and where it comes from."""
+    """Show one device: every number and where it comes from, and its roofline in a terminal."""
     form = chosen_format(format, output)
     from costmodel.hardware import load_device
     from costmodel.reports.devices import device_report
 
-    emit(device_report(load_device(device)), form, output)
+    profile = load_device(device)
+    emit(device_report(profile), form, output)
+    if form is options.Format.TABLE and output is None:
+        from costmodel.reports.device_roofline import device_chart
+        from costmodel.reports.report import console_for
+
+        console = console_for()
+        sys.stdout.write(device_chart(profile, console.is_terminal and not console.no_color))
 
 
 @app.command("compare")
 def compare(
-    devices: Names, format: options.FormatOption = None, output: options.Output = None
+    devices: Names,
+    device_folders: options.Folders = None,
+    format: options.FormatOption = None,
+    output: options.Output = None,
 ) -> None:
     """Show devices side by side, relative to the first."""
     form = chosen_format(format, output)
@@ -89,6 +142,7 @@ def validate(
         list[Path] | None,
         typer.Argument(metavar="FILE...", help="YAML files; the whole catalogue if none is named."),
     ] = None,
+    device_folders: options.Folders = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -74,6 +74,23 @@ Output = Annotated[
 ]
 
 
+def _folders_first(context: typer.Context, folders: list[str] | None) -> list[str] | None:
+    if folders:
+        from costmodel.hardware.catalogue import folders_first
+
+        context.with_resource(folders_first(folders))
+    return folders
+
+
+Folders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--devices", metavar="DIR", callback=_folders_first, is_eager=True,
+        help="Folder whose device profiles come before the catalogue's; repeat for several.",
+    ),
+]  # fmt: skip
+
+
 def listed(values: Sequence[str] | None) -> list[str]:
     """Values of an option that may be repeated and may hold commas."""
     return [part.strip() for value in values or () for part in value.split(",") if part.strip()]

@@ -16,6 +16,7 @@ MISSED = 1
 def predict(
     models: options.Models,
     device: options.Devices = None,
+    device_folders: options.Folders = None,
     batch: options.Batches = None,
     precision: options.Precisions = None,
     input_shape: options.InputShape = None,

@@ -12,6 +12,7 @@ from costmodel.cli.output import chosen_format, emit, is_page, save
 def roofline(
     models: options.Models,
     device: options.Devices = None,
+    device_folders: options.Folders = None,
     batch: options.Batches = None,
     precision: options.Precisions = None,
     input_shape: options.InputShape = None,

@@ -77,6 +77,7 @@ def validate(
         float | None,
         typer.Option("--max-mape", metavar="PERCENT", help="Exit 1 if the MAPE is above."),
     ] = None,
+    device_folders: options.Folders = None,
     threads: options.Threads = None,
     without: options.Without = None,
     no_cache: Annotated[

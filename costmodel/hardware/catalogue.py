@@ -1,16 +1,18 @@
 """Finding device profiles by id, alias or file.
 
 Folders are searched in this order, and the first profile of an id or alias counts: folders given
-as an argument, those in the environment variable COSTMODEL_DEVICES (separated like PATH), the
-catalogue that comes with the package. A lookup parses the one file that it needs: aliases are
-scanned from the text of the others.
+as an argument, those of `folders_first`, those in the environment variable COSTMODEL_DEVICES
+(separated like PATH), the catalogue that comes with the package. A lookup parses the one file
+that it needs: aliases are scanned from the text of the others.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,10 +40,29 @@ def catalogue_folder() -> Path:
     raise UsageError("the device catalogue is missing: expected a folder hardware_specs")
 
 
+_FIRST: ContextVar[tuple[str | Path, ...]] = ContextVar("folders_first", default=())
+
+
+@contextmanager
+def folders_first(folders: Iterable[str | Path]) -> Iterator[None]:
+    """Let the profiles in folders come before the catalogue's while the context lasts.
+
+    Raises UsageError if one is no folder.
+    """
+    token = _FIRST.set((*folders, *_FIRST.get()))
+    try:
+        search_folders()
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
 def search_folders(folders: Iterable[str | Path] = ()) -> list[Path]:
     """Return the folders that profiles are looked for in, the most important first."""
     listed = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
-    own = [Path(folder).expanduser() for folder in (*folders, *listed) if str(folder)]
+    own = [
+        Path(folder).expanduser() for folder in (*folders, *_FIRST.get(), *listed) if str(folder)
+    ]
     for folder in own:
         if not folder.is_dir():
             raise UsageError(f"expected a folder of device profiles, {str(folder)!r} is none")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from math import ceil, floor, log10
+from typing import Any
 
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.prediction import notes_of
 from costmodel.reports.report import Report
-from costmodel.reports.roofline_view import RooflineView, roofline_view
+from costmodel.reports.roofline_view import Diagonal, Roof, RooflineView, roofline_view
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     percent,
@@ -44,44 +45,77 @@ def roofline_chart(estimate: Estimate, colour: bool, width: int | None = None) -
     import plotext
 
     view = roofline_view(estimate)
-    (x_low, x_high), (y_low, y_high) = view.x_range(), view.y_range()
-    figure = plotext.figure
-    figure.clear()
-    figure.plot_size(width or min(shutil.get_terminal_size((100, 24)).columns, 140), HEIGHT)
-    figure.theme("colorless")  # the terminal's own colours; only the dots bring theirs
-    top = view.roofs[-1].peak
-    for diagonal in view.diagonals:
-        ends = [max(x_low, y_low / diagonal.bandwidth), top / diagonal.bandwidth]
-        heights = [log10(x * diagonal.bandwidth) for x in ends]
-        marker = plotext.marker("hd" if diagonal.main else "dot", "gray")
-        line = figure.signal([log10(x) for x in ends], heights, marker=marker)
-        line.lines()
-        figure.draw(line)
-    fastest = max(diagonal.bandwidth for diagonal in view.diagonals)
-    for roof in view.roofs:
-        heights = [log10(roof.peak)] * 2
-        ends = [log10(roof.peak / fastest), log10(x_high)]
-        line = figure.signal(ends, heights, marker=plotext.marker("hd", "gray"))
-        line.lines()
-        figure.draw(line)
-        label = f"{roof.label} {show_flops_rate(roof.peak)}"
-        above = log10(roof.peak) + 2.4 * log10(y_high / y_low) / HEIGHT
-        figure.draw(figure.text(log10(x_high), above, label, alignment="right"))
+    x_range, y_range = view.x_range(), view.y_range()
+    figure = new_figure(width)
+    draw_ceilings(figure, view.roofs, view.diagonals, x_range, y_range)
     for letter, dot in reversed(list(zip(LETTERS, view.drawn, strict=False))):
         marker = plotext.marker(letter, _rgb(theme.mark_of(dot.kind).colour))
         x, y = log10(dot.intensity), log10(dot.achieved)
         figure.draw(figure.signal([x], [y], marker=marker))
-    for axis, (low, high) in (("x", (x_low, x_high)), ("y", (y_low, y_high))):
-        ruler = figure.ruler(axis)
-        decades = list(range(ceil(log10(low)), floor(log10(high)) + 1))
-        ruler.lim(log10(low), log10(high))
-        ruler.ticks(decades, [_tick(10.0**decade) for decade in decades])
+    draw_axes(figure, x_range, y_range)
     figure.title(
         f"{estimate.graph.name} on {estimate.device}, batch {estimate.batch}, "
         f"{estimate.precision.name}: {show_time(estimate.latency)}"
     )
     figure.label("FLOP/byte", "x")
     figure.label("FLOP/s", "y")
+    return text_of(figure, colour)
+
+
+def new_figure(width: int | None) -> Any:
+    """plotext's figure, emptied and sized."""
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(width or min(shutil.get_terminal_size((100, 24)).columns, 140), HEIGHT)
+    figure.theme("colorless")  # the terminal's own colours; only the dots bring theirs
+    return figure
+
+
+def draw_ceilings(
+    figure: Any,
+    roofs: Sequence[Roof],
+    diagonals: Sequence[Diagonal],
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+) -> None:
+    """Draw peaks and bandwidths; `roofs` ends with the highest."""
+    import plotext
+
+    (x_low, x_high), (y_low, y_high) = x_range, y_range
+    top = roofs[-1].peak
+    for diagonal in diagonals:
+        ends = [max(x_low, y_low / diagonal.bandwidth), top / diagonal.bandwidth]
+        heights = [log10(x * diagonal.bandwidth) for x in ends]
+        marker = plotext.marker("hd" if diagonal.main else "dot", "gray")
+        line = figure.signal([log10(x) for x in ends], heights, marker=marker)
+        line.lines()
+        figure.draw(line)
+    fastest = max(diagonal.bandwidth for diagonal in diagonals)
+    for roof in roofs:
+        heights = [log10(roof.peak)] * 2
+        ends = [log10(roof.peak / fastest), log10(x_high)]
+        line = figure.signal(ends, heights, marker=plotext.marker("hd", "gray"))
+        line.lines()
+        figure.draw(line)
+    for roof in roofs:  # after all lines, which would cross them out
+        label = f"{roof.label} {show_flops_rate(roof.peak)}"
+        above = log10(roof.peak) + 2.4 * log10(y_high / y_low) / HEIGHT
+        figure.draw(figure.text(log10(x_high), above, label, alignment="right"))
+
+
+def draw_axes(figure: Any, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
+    """Draw logarithmic axes with a tick at each power of ten."""
+    for axis, (low, high) in (("x", x_range), ("y", y_range)):
+        ruler = figure.ruler(axis)
+        decades = list(range(ceil(log10(low)), floor(log10(high)) + 1))
+        ruler.lim(log10(low), log10(high))
+        ruler.ticks(decades, [_tick(10.0**decade) for decade in decades])
+
+
+def text_of(figure: Any, colour: bool) -> str:
+    """The drawing as lines of text; the figure is empty afterwards."""
     text: str = figure.build().string(colorless=not colour)
     figure.clear()
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
