@@ -15,7 +15,8 @@ from costmodel.errors import SpecError, UsageError
 from costmodel.estimation import estimate
 from costmodel.hardware import load_device, validate_file
 from costmodel.measurement import calibration, microbench
-from costmodel.measurement.calibration import Calibration, Level, calibrate, profile_text
+from costmodel.measurement.calibrated_profile import profile_text
+from costmodel.measurement.calibration import Calibration, Level, calibrate
 from costmodel.measurement.microbench import (
     Bandwidth,
     CacheLevel,

@@ -32,11 +32,11 @@ def calibrate(
         raise UsageError(f"{output}: a profile is a .yaml file")
     if output.exists() and not force:
         raise UsageError(f"{output} exists already; choose another name or add --force")
-    from costmodel.measurement import calibration, machine
+    from costmodel.measurement import calibrated_profile, calibration, machine
 
-    calibration.check_id(output.stem)
+    calibrated_profile.check_id(output.stem)
     if (warning := machine.busy()) is not None:
         typer.echo(f"warning: {warning}", err=True)
     with options.progress("calibrating") as status:
         found = calibration.calibrate(device, say=lambda what: status.update(f"timing {what}"))
-    save(str(output), calibration.profile_text(found, output.stem))
+    save(str(output), calibrated_profile.profile_text(found, output.stem))
