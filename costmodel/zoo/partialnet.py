@@ -85,9 +85,10 @@ class PartialNetBlock(nn.Module):
         spatial: nn.Module,
         act: Activation,
         split_shortcut: bool,
+        expansion: float = 2,
     ) -> None:
         super().__init__()
-        hidden = 2 * channels
+        hidden = round(expansion * channels)
         self.mixer = mixer
         self.widen = nn.Conv2d(channels, hidden, 1, bias=False)
         self.norm = nn.BatchNorm2d(hidden)

@@ -1,0 +1,15 @@
+"""Families of networks, from whose parameters design spaces are made.
+
+`family("fasternet").build(width=64)` gives a module; `families()` lists the names.
+"""
+
+from costmodel.zoo.families.family import Cell as Cell
+from costmodel.zoo.families.family import Family as Family
+from costmodel.zoo.families.family import Parameter as Parameter
+from costmodel.zoo.families.family import Slot as Slot
+from costmodel.zoo.families.family import Value as Value
+from costmodel.zoo.families.family import families as families
+from costmodel.zoo.families.family import family as family
+from costmodel.zoo.families.fasternet import FASTERNET as FASTERNET
+
+__all__ = ["FASTERNET", "Cell", "Family", "Parameter", "Slot", "Value", "families", "family"]
