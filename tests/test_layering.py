@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "costmodel"
 
 LAYERS = [
     {"errors"},
-    {"units"},
+    {"units", "files"},
     {"graph"},
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},
     {"roofline"},
     {"estimation"},
-    {"measurement", "search", "crossovers"},
+    {"measurement", "search", "crossovers", "changes"},
     {"reports"},
     {"workbench", "cli"},
 ]
@@ -28,7 +28,9 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 DOORS = {
     ("graph", "estimation"): "Graph.estimate, the fluent API",
     ("graph", "symbolic"): "Graph.cost and Graph.substitute, the fluent API",
-    ("estimation", "reports"): "Estimate.roofline, the fluent API",
+    ("estimation", "reports"): "Estimate.roofline, the fluent API; its look in a notebook",
+    ("graph", "reports"): "how a graph looks in a notebook",
+    ("hardware", "reports"): "how a device looks in a notebook",
     ("tracing", "zoo"): "zoo: is a model source",
     ("graph", "formulas"): "Graph.cost, the fluent API",
 }
