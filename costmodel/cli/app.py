@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,10 +24,12 @@ from costmodel.cli import (
     summary,
     validate,
 )
+from costmodel.cli.output import Interrupted
 from costmodel.errors import CostModelError, SpecError
 
 USAGE_ERROR = 2
 BUG = 70
+INTERRUPTED = 130
 
 # No rich markup in the help: drawing it takes longer than importing typer and rich together.
 app = typer.Typer(
@@ -70,32 +74,59 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code comes back, problems go to stderr in one line each."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _tolerate_any_text()
     try:
         result = app(words or ["--help"], prog_name="costmodel", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        if result == INTERRUPTED:  # typer's answer to Ctrl-C
+            print("interrupted", file=sys.stderr)
         return int(result or 0)
     except SpecError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return USAGE_ERROR
     except CostModelError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(str(error))
+    except (Interrupted, typer.Abort, KeyboardInterrupt) as error:
+        print(f"interrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:  # `costmodel ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 0
-    except (typer.Abort, KeyboardInterrupt):
-        return 130
+    except OSError as error:  # a full disk behind `> FILE`, a folder that went away
+        _give_up_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror or error}")
+    except MemoryError:
+        return _refuse("out of memory; ask for fewer devices, batch sizes or channels at once")
     except Exception as error:
         # Errors of click's parser; typer carries its own copy of click, so their class moves.
         if hasattr(error, "format_message"):
-            print(f"error: {_one_line(error.format_message())}{_help_hint(error)}", file=sys.stderr)
-            return USAGE_ERROR
+            return _refuse(error.format_message(), _help_hint(error))
         import traceback
 
         traceback.print_exc()
         print("error: this is a bug in costmodel; please report it", file=sys.stderr)
         return BUG
+
+
+def _refuse(text: str, hint: str = "") -> int:
+    print(f"error: {_one_line(text)}{hint}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _tolerate_any_text() -> None:
+    """Names may hold what a terminal's encoding lacks; that is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _give_up_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush does not fail."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(text: str) -> str:

@@ -32,6 +32,8 @@ def explain(
     ] = None,
     batch: Annotated[str, typer.Option("--batch", "-b", metavar="N", help="Batch size.")] = "1",
     input_shape: options.InputShape = None,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costmodel.cli import options
+from costmodel.cli.output import Interrupted
 from costmodel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def measure(
     max_seconds: Annotated[
         float, typer.Option("--max-seconds", metavar="S", help="Per measurement, at most.")
     ] = 30.0,
+    trust: options.Trust = False,
 ) -> None:
     """Time models and operators here; what the file holds already is not measured again."""
     from costmodel.measurement.conditions import RunConditions
@@ -114,15 +116,22 @@ def measure(
     left = remaining(output, wanted, machine)
     if device == "cpu" and left and (warning := busy()) is not None:
         typer.echo(f"warning: {warning}", err=True)
-    failures = unsure = 0
-    with _bar(len(left)) as advance, redirect_stdout(sys.stderr):
-        for found in run(left, output, machine, plan):
-            if isinstance(found, Failure):
-                failures += 1
-                advance(f"failed: {found.job.source}, batch {found.job.batch}: {found.reason}")
-            else:
-                unsure += not found.confident
-                advance(_line(found))
+    failures = unsure = seen = 0
+    try:
+        with _bar(len(left)) as advance, redirect_stdout(sys.stderr):
+            for found in run(left, output, machine, plan):
+                seen += 1
+                if isinstance(found, Failure):
+                    failures += 1
+                    advance(f"failed: {found.job.source}, batch {found.job.batch}: {found.reason}")
+                else:
+                    unsure += not found.confident
+                    advance(_line(found))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"measured {seen - failures} of {len(left)}, which are in {output}; the same command "
+            "measures the rest"
+        ) from None
     done = len(left) - failures
     words = [f"measured {done}", f"{len(wanted) - len(left)} were there already"]
     if unsure:

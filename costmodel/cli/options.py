@@ -91,6 +91,38 @@ Folders = Annotated[
 ]  # fmt: skip
 
 
+def _trusting(context: typer.Context, trust: bool) -> bool:
+    if trust:
+        from costmodel.tracing.trust import trusting
+
+        context.with_resource(trusting())
+    return trust
+
+
+def _patience(context: typer.Context, seconds: float | None) -> float | None:
+    if seconds is not None:
+        from costmodel.tracing.isolated import patience
+
+        context.with_resource(patience(seconds))
+    return seconds
+
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", callback=_trusting, is_eager=True,
+        help="Run the code of FILE.py:factory without the note; see COSTMODEL_TRUST.",
+    ),
+]  # fmt: skip
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", callback=_patience, is_eager=True,
+        help="Give up tracing a FILE.py:factory after that long, by default 600.",
+    ),
+]  # fmt: skip
+
+
 def listed(values: Sequence[str] | None) -> list[str]:
     """Values of an option that may be repeated and may hold commas."""
     return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
@@ -150,14 +182,20 @@ def load_models(
     Raises:
         UsageError: if there is nothing to predict.
     """
+    from costmodel.tracing.isolated import load_isolated
+    from costmodel.tracing.trust import is_code
+
     shape, larger = sample_shape(input_shape), max(scaled_to or (1,)) > 1
     graphs = []
     for source in sources:
         with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
-            from costmodel.tracing.source import load_graph
+            if is_code(source):
+                graph = load_isolated(source, batch, shape)
+            else:
+                from costmodel.tracing.source import load_graph
 
-            ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
-            graph = load_graph(source, 2 if ours and larger else batch, shape)
+                ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
+                graph = load_graph(source, 2 if ours and larger else batch, shape)
             if compiled:
                 from costmodel.passes.fusion import compiled as as_compiled
 

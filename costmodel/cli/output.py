@@ -12,6 +12,11 @@ from costmodel.errors import UsageError
 if TYPE_CHECKING:
     from costmodel.reports.report import Report
 
+
+class Interrupted(Exception):  # noqa: N818
+    """Ctrl-C during long work; the message says what is kept and how to go on."""
+
+
 _BY_SUFFIX = {
     ".json": Format.JSON,
     ".csv": Format.CSV,

@@ -39,6 +39,8 @@ def predict(
         str | None,
         typer.Option("--max-memory", metavar="SIZE", help="Exit 1 if one needs more: 8GiB."),
     ] = None,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

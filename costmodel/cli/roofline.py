@@ -20,6 +20,8 @@ def roofline(
     without: options.Without = None,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -18,6 +18,8 @@ def summary(
         int, typer.Option("--depth", metavar="N", min=0, help="How deep to show the module tree.")
     ] = 3,
     strict: options.Strict = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from costmodel.cli import options
 from costmodel.cli.options import Format
-from costmodel.cli.output import chosen_format, emit, is_page, save
+from costmodel.cli.output import Interrupted, chosen_format, emit, is_page, save
 from costmodel.errors import UsageError
 
 MISSED = 1
@@ -83,6 +83,8 @@ def validate(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")
     ] = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -108,13 +110,21 @@ def validate(
         without=tuple(options.listed(without)),
     )
 
-    def load(*args: Any, **conditions: Any) -> Any:
+    def load(source: str, *args: Any, **conditions: Any) -> Any:
         from costmodel.tracing.cache import cached_graph
+        from costmodel.tracing.isolated import load_isolated
+        from costmodel.tracing.trust import is_code
 
+        if is_code(source):
+            return load_isolated(source, *args, **conditions)
         with redirect_stdout(sys.stderr):  # what models print while they are built
-            return cached_graph(*args, enabled=not no_cache, **conditions)
+            return cached_graph(source, *args, enabled=not no_cache, **conditions)
 
-    found = validate_file(against, target, request, load, _track)
+    try:
+        found = validate_file(against, target, request, load, _track)
+    except KeyboardInterrupt:
+        kept = "" if no_cache else "what was traced is kept; the same command goes on from there"
+        raise Interrupted(kept) from None
     if as_page:
         from costmodel.reports.validation_figure import validation_page
 

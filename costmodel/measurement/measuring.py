@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from costmodel.errors import CostModelError, UsageError
+from costmodel.errors import CostModelError, SpecError, UsageError
+from costmodel.hardware.reading import read_file
 from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.machine import clock_hz, describe, load_average, physical_cores
 from costmodel.measurement.operator_sources import grid, is_operator, parse
@@ -61,14 +62,13 @@ def read_grid(path: Path) -> list[str]:
     Raises:
         UsageError: if the file is missing or has another form.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    entries = document.get("operators") if isinstance(document, dict) else None
+        document = read_file(path)
+    except SpecError as error:
+        raise UsageError(error.problems[0]) from error
+    for problem in document.describe(document.problems):
+        raise UsageError(problem)
+    entries = document.data.get("operators") if isinstance(document.data, dict) else None
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"{path}: expected a list `operators`")
     found: list[str] = []

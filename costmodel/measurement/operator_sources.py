@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREFIX = "op:"
+MOST = 100_000
+"""Operators that one grid may stand for."""
 Sizes = dict[str, int]
 
 
@@ -40,7 +43,7 @@ def expand(source: str) -> list[str]:
 
     Raises:
         UnknownNameError: for an operator or size that does not exist.
-        UsageError: for a size that is missing or not a number of at least 1.
+        UsageError: for a size that is missing or not a number of at least 1, or a huge grid.
     """
     name, _, rest = source.removeprefix(PREFIX).strip().partition(" ")
     if name not in OPERATORS:
@@ -60,6 +63,8 @@ def expand(source: str) -> list[str]:
     if missing:
         raise UsageError(f"{source}: no {', '.join(missing)}; expected {size_hint(name)}")
     axes = [given.get(size, [default]) for size, default in defaults.items()]
+    if (count := prod(map(len, axes))) > MOST:
+        raise UsageError(f"op:{name}: a grid of {count:,}; at most {MOST:,} are measured at once")
     found = []
     for combination in product(*axes):
         sizes = dict(zip(defaults, combination, strict=True))

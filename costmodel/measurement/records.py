@@ -7,10 +7,12 @@ versions are refused; a last line that was cut off (the machine went down) is pa
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,7 +144,9 @@ def _parsed(path: Path, text: str) -> Iterator[Record]:
 
 
 def append_record(path: Path, record: Record) -> None:
-    """Add one line, in one write; a line that was cut off before it is removed first.
+    """Add one line, whole or not at all; a line that was cut off before it is removed first.
+
+    Processes that add to the same file wait for each other where the system has file locks.
 
     Raises:
         UsageError: if the file cannot be written.
@@ -151,14 +155,30 @@ def append_record(path: Path, record: Record) -> None:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
+            _lock(handle)
             size = _whole_lines(handle)
             os.ftruncate(handle, size)
-            os.write(handle, line)
-            os.fsync(handle)
+            try:
+                if os.write(handle, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, size)
+                raise
         finally:
             os.close(handle)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _lock(handle: int) -> None:
+    """Wait until no other process holds the file; closing it lets the next one in."""
+    try:
+        import fcntl
+    except ImportError:
+        return  # Windows, which has others
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _whole_lines(handle: int) -> int:

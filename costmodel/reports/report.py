@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from costmodel.errors import UsageError
+from costmodel.files import replace_file
 from costmodel.reports.table import Table
 
 SCHEMA_VERSION = 1
@@ -68,28 +67,8 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         UsageError: if it cannot be written there.
     """
-    target = Path(path)
     try:
-        if target.exists() and not target.is_file():
-            # /dev/stdout, a named pipe: nothing to swap, so it is written to directly.
-            if target.is_dir():
-                raise IsADirectoryError("it is a folder")
-            target.write_text(text, encoding="utf-8")
-            return
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        replace_file(Path(path), text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot write {str(path)!r}: {reason}") from error

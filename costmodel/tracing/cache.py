@@ -16,9 +16,9 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from costmodel import __version__
 from costmodel.errors import GraphError, UsageError
+from costmodel.files import replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
 
 ENVIRONMENT_VARIABLE = "COSTMODEL_CACHE"
@@ -119,7 +120,10 @@ def cached_graph(
 def cache_info(folder: Path | None = None) -> CacheInfo:
     """How many graphs the cache holds, and their size."""
     place = folder or cache_folder()
-    sizes = [path.stat().st_size for path in _entries(place)]
+    sizes = []
+    for path in _entries(place):
+        with suppress(FileNotFoundError):  # another process cleared it
+            sizes.append(path.stat().st_size)
     return CacheInfo(place, len(sizes), sum(sizes))
 
 
@@ -160,17 +164,10 @@ def _read(path: Path) -> Graph | None:
 
 def _write(path: Path, graph: Graph) -> None:
     """Keep a graph; where that is not possible (a full or read-only disk), go on without."""
-    temporary = ""
-    try:
+    with suppress(OSError, GraphError):
         data = gzip.compress(graph.to_json().encode(), 6, mtime=0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except (OSError, GraphError):
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        replace_file(path, data)
 
 
 @cache

@@ -3,7 +3,8 @@
 zoo:fasternet_t0          the networks that ship with this package (needs torch only)
 timm:resnet50             timm's models, without weights
 torchvision:resnet50      torchvision's models, without weights
-FILE.py:factory           a function in your file that returns a module, or (module, inputs)
+FILE.py:factory           a function in your file that returns a module, or (module, inputs);
+                          this runs the file, and says so before the first time (see `trust`)
 FILE.onnx                 an ONNX file; nothing is run and no weights are read
 FILE.pt2                  a program saved by torch.export; nothing is run and no weights are read
 hf:bert-large             a well-known transformers model, or hf:CONFIG.json for any other;
@@ -28,6 +29,7 @@ from torch import nn
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.eager import trace
+from costmodel.tracing.trust import is_code, require_trust
 
 IMAGE = (3, 224, 224)
 """Input of a vision model that states none: channels, height, width."""
@@ -120,42 +122,47 @@ def _reparameterized(model: nn.Module) -> nn.Module:
 def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Source:
     """Build the model a source string names, on the meta device, with example inputs."""
     kind, separator, name = source.partition(":")
-    if source.rpartition(":")[0].endswith(".py"):
+    if is_code(source):
         return _from_file(source, batch, input_shape)
     if kind == "hf":
         from costmodel.tracing.huggingface import load_huggingface
 
         return Source(name, *load_huggingface(name, batch, input_shape))
+    if kind == "torchvision":
+        from costmodel.tracing.torchvision_models import load_torchvision
+
+        return Source(name, *load_torchvision(name, batch, input_shape))
     if Path(source).suffix.lower() in _PICKLES:
         raise UsageError(
             f"{source}: a pickle, and loading one can run any code in it; save the model with "
             "torch.export.save as .pt2, or name a function that builds it, FILE.py:factory"
         )
     if not separator or kind not in _LOADERS:
-        kinds = ", ".join(f"{k}:NAME" for k in (*_LOADERS, "hf"))
+        kinds = ", ".join(f"{k}:NAME" for k in _KINDS)
         hint = f"sources are {kinds}, FILE.py:factory, FILE.onnx and FILE.pt2"
         if not separator:
             raise UnknownNameError("model source", source, _suggestions(source), hint)
-        raise UnknownNameError("kind of model source", kind, (*_LOADERS, "hf"), hint)
+        raise UnknownNameError("kind of model source", kind, _KINDS, hint)
     model, sample = _LOADERS[kind](name, input_shape)
-    return Source(name, model, (_images(batch, input_shape or sample),))
+    return Source(name, model, (sample_of(batch, input_shape or sample),))
 
 
-def _images(batch: int, sample: Sequence[int]) -> torch.Tensor:
+def sample_of(batch: int, sample: Sequence[int]) -> torch.Tensor:
+    """So many samples of a shape, as a float32 tensor on the meta device."""
     if any(size < 1 for size in sample):
         raise UsageError(f"input shape {tuple(sample)}: sizes must be positive")
     return torch.empty((batch, *sample), device="meta")
 
 
-def _build(what: str, factory: Callable[[], Any]) -> Any:
+def build_on_meta(what: str, factory: Callable[[], Any]) -> Any:
     """Run a factory on the meta device; for real if it needs values."""
     try:
         with torch.device(_DEVICE.get()):
             return factory()
-    except Exception as first:
+    except (Exception, SystemExit) as first:
         try:
             return factory()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise TraceError(f"{what}: could not be built: {reason}") from first
 
@@ -169,7 +176,7 @@ def _from_zoo(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, 
     from costmodel import zoo
 
     _check("zoo", name, zoo.names())
-    return _build(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
+    return build_on_meta(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
 
 
 def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
@@ -178,7 +185,7 @@ def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module,
     except ImportError:
         raise UsageError(_extra("timm")) from None
     _check("timm", name.partition(".")[0], timm.list_models())
-    model = _build(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
+    model = build_on_meta(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
     sample = tuple(config.get("input_size", IMAGE))
     if input_shape is not None and tuple(input_shape) != sample:
@@ -191,28 +198,11 @@ def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module,
     return model, sample
 
 
-def _from_torchvision(
-    name: str, input_shape: Sequence[int] | None
-) -> tuple[nn.Module, Sequence[int]]:
-    try:
-        from torchvision import models
-    except ImportError:
-        raise UsageError(_extra("torchvision")) from None
-    _check("torchvision", name, models.list_models())
-    options: dict[str, Any] = {"weights": None}
-    if name.startswith(("googlenet", "inception")):
-        options["init_weights"] = False
-    if any(task in models.get_model_builder(name).__module__ for task in ("detection", "segment")):
-        options["weights_backbone"] = None
-    model = _build(f"torchvision:{name}", lambda: models.get_model(name, **options))
-    return model, (3, 299, 299) if name == "inception_v3" else IMAGE
-
-
 _LOADERS: dict[str, Callable[[str, Sequence[int] | None], tuple[nn.Module, Sequence[int]]]] = {
     "zoo": _from_zoo,
     "timm": _from_timm,
-    "torchvision": _from_torchvision,
 }
+_KINDS = (*_LOADERS, "torchvision", "hf")
 
 
 def _extra(package: str) -> str:
@@ -247,6 +237,25 @@ def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> So
     path = Path(filename)
     if not path.is_file():
         raise UsageError(f"{filename}: no such file")
+    require_trust(path)
+    factory = _factory(path, factory_name)
+    built = build_on_meta(source, factory)
+    model, inputs = built if isinstance(built, tuple) and len(built) == 2 else (built, None)
+    if not isinstance(model, nn.Module):
+        raise TraceError(
+            f"{source}: returned {type(built).__name__}; expected a torch.nn.Module or a pair "
+            "(module, inputs)"
+        )
+    if inputs is None or input_shape is not None:
+        shape = input_shape or _stated_shape(source, factory) or IMAGE
+        inputs = (sample_of(batch, shape),)
+    elif not isinstance(inputs, (tuple, list)):
+        inputs = (inputs,)
+    return Source(factory_name, model, tuple(inputs))
+
+
+def _factory(path: Path, name: str) -> Any:
+    """Run a file of code and take a function out of it."""
     module_name = f"_costmodel_source_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
@@ -255,23 +264,21 @@ def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> So
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
+        factory = getattr(module, name, None)
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise TraceError(f"{filename}: importing it failed: {reason}") from error
-    factory = getattr(module, factory_name, None)
+        raise TraceError(f"{path}: importing it failed: {reason}") from error
     if not callable(factory):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise UnknownNameError(f"factory in {filename}", factory_name, known)
-    built = _build(source, factory)
-    model, inputs = built if isinstance(built, tuple) else (built, None)
-    if not isinstance(model, nn.Module):
-        raise TraceError(
-            f"{source}: returned {type(model).__name__}; expected a torch.nn.Module or a pair "
-            "(module, inputs)"
-        )
-    if inputs is None or input_shape is not None:
-        shape: Sequence[int] = input_shape or getattr(factory, "input_shape", None) or IMAGE
-        inputs = (_images(batch, shape),)
-    elif not isinstance(inputs, (tuple, list)):
-        inputs = (inputs,)
-    return Source(factory_name, model, tuple(inputs))
+        raise UnknownNameError(f"factory in {path}", name, known)
+    return factory
+
+
+def _stated_shape(source: str, factory: Callable[[], Any]) -> Sequence[int] | None:
+    """Shape of one sample that a factory carries as `input_shape`."""
+    shape = getattr(factory, "input_shape", None)
+    if shape is None:
+        return None
+    if not isinstance(shape, (tuple, list)) or not all(type(size) is int for size in shape):
+        raise TraceError(f"{source}: its input_shape is {shape!r}; expected (3, 224, 224)")
+    return shape
