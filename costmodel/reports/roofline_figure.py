@@ -11,7 +11,6 @@ from math import ceil, log10, sqrt
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
@@ -35,6 +34,8 @@ from costmodel.units import format_si
 PANEL_HEIGHT = 560
 TITLE_ROOM = 125
 """Pixels between panels: the axis title of one and the title of the next."""
+COLUMN_ROOM = 0.09
+"""Share of the width between two columns."""
 NAMES_IN_HOVER = 4
 
 
@@ -45,42 +46,52 @@ def roofline_figure(estimates: Sequence[Estimate], columns: int = 2) -> Any:
         estimates: of any models, devices, batches and precisions.
         columns: how many panels stand side by side.
     """
+    return go.Figure(roofline_document(estimates, columns))
+
+
+def roofline_document(estimates: Sequence[Estimate], columns: int = 2) -> dict[str, Any]:
+    """`roofline_figure` as plain data and layout.
+
+    Many times quicker to make than objects of plotly, for a page that draws while one watches.
+    """
     views = [roofline_view(estimate) for estimate in estimates]
     width = min(columns, len(views))
     height = ceil(len(views) / width)
-    figure = make_subplots(
-        rows=height,
-        cols=width,
-        subplot_titles=[panel_title(view) for view in views],
-        horizontal_spacing=0.09,
-        vertical_spacing=0.0 if height == 1 else TITLE_ROOM / (PANEL_HEIGHT * height),
-    )
-    named: set[str] = set()
     x_range = _union([view.x_range() for view in views])
     y_range = _union([view.y_range() for view in views])
+    data: list[dict[str, Any]] = []
+    texts: list[dict[str, Any]] = []
+    axes: dict[str, Any] = {}
+    named: set[str] = set()
     for index, view in enumerate(views):
-        place = {"row": index // width + 1, "col": index % width + 1}
-        for trace in _lines(view, x_range):
-            figure.add_trace(trace, **place)
-        for text in _labels(view, x_range):
-            figure.add_annotation(**text, **place)
-        for kind in dict.fromkeys(dot.kind for dot in view.drawn):
-            figure.add_trace(_dots(view, kind, legend=kind not in named), **place)
-            named.add(kind)
-    figure.update_xaxes(
-        type="log", dtick=1, exponentformat="SI", range=[log10(x) for x in x_range],
-        title="arithmetic intensity (FLOP/byte)",
-    )  # fmt: skip
-    figure.update_yaxes(
-        type="log", dtick=1, exponentformat="SI", range=[log10(y) for y in y_range],
-        title="performance (FLOP/s)", **_peta_ticks(y_range),
-    )  # fmt: skip
-    figure.update_layout(
-        template=theme.template("light"),
-        height=PANEL_HEIGHT * height + 160,
-        margin={"l": 70, "r": 20, "t": 100, "b": 60},
-        legend={
-            "title": "operator kind",
+        number = str(index + 1) if index else ""
+        place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        kinds = list(dict.fromkeys(dot.kind for dot in view.drawn))
+        dots = [_dots(view, kind, legend=kind not in named) for kind in kinds]
+        named.update(kinds)
+        data += [{**trace, **place} for trace in (*_lines(view, x_range), *dots)]
+        across, up = _domains(index, width, height)
+        references = {"xref": place["xaxis"], "yref": place["yaxis"]}
+        texts.append(_title(view, across, up))
+        texts += [{**text, **references} for text in _labels(view, x_range)]
+        axes[f"xaxis{number}"] = {
+            "type": "log", "dtick": 1, "exponentformat": "SI",
+            "range": [log10(x) for x in x_range], "domain": across, "anchor": place["yaxis"],
+            "title": {"text": "arithmetic intensity (FLOP/byte)"},
+        }  # fmt: skip
+        axes[f"yaxis{number}"] = {
+            "type": "log", "dtick": 1, "exponentformat": "SI",
+            "range": [log10(y) for y in y_range], "domain": up, "anchor": place["xaxis"],
+            "title": {"text": "performance (FLOP/s)"}, **_peta_ticks(y_range),
+        }  # fmt: skip
+    layout = {
+        **axes,
+        "annotations": texts,
+        "template": theme.template("light"),
+        "height": PANEL_HEIGHT * height + 160,
+        "margin": {"l": 70, "r": 20, "t": 100, "b": 60},
+        "legend": {
+            "title": {"text": "operator kind"},
             "itemsizing": "constant",
             "orientation": "h",
             "yref": "container",
@@ -88,9 +99,27 @@ def roofline_figure(estimates: Sequence[Estimate], columns: int = 2) -> Any:
             "yanchor": "top",
             "x": 0,
         },
-        hovermode="closest",
-    )
-    return figure
+        "hovermode": "closest",
+    }
+    return {"data": data, "layout": layout}
+
+
+def _domains(index: int, width: int, height: int) -> tuple[list[float], list[float]]:
+    """Where a panel stands, as shares of the figure from the left and from the bottom."""
+    row, column = divmod(index, width)
+    across = (1 - COLUMN_ROOM * (width - 1)) / width
+    room = 0.0 if height == 1 else TITLE_ROOM / (PANEL_HEIGHT * height)
+    up = (1 - room * (height - 1)) / height
+    left, top = column * (across + COLUMN_ROOM), 1 - row * (up + room)
+    return [left, left + across], [max(top - up, 0.0), top]
+
+
+def _title(view: RooflineView, across: list[float], up: list[float]) -> dict[str, Any]:
+    return {
+        "text": panel_title(view), "showarrow": False, "font": {"size": 16},
+        "x": sum(across) / 2, "y": up[1], "xref": "paper", "yref": "paper",
+        "xanchor": "center", "yanchor": "bottom",
+    }  # fmt: skip
 
 
 def panel_title(view: RooflineView) -> str:
@@ -115,13 +144,13 @@ def _union(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
-def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[Any]:
+def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, Any]]:
     highest = view.roofs[-1].peak
     traces = []
     for diagonal in view.diagonals:
         x = [x_range[0], highest / diagonal.bandwidth]
         traces.append(
-            go.Scatter(
+            _scatter(
                 x=x, y=[value * diagonal.bandwidth for value in x], mode="lines",
                 line={
                     "color": theme.ROOF, "width": 2.5 if diagonal.main else 1.2,
@@ -134,7 +163,7 @@ def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[Any]:
     for number, roof in enumerate(reversed(view.roofs)):
         fastest = max(start, *(diagonal.bandwidth for diagonal in view.diagonals))
         traces.append(
-            go.Scatter(
+            _scatter(
                 x=[roof.peak / fastest, x_range[1]], y=[roof.peak] * 2, mode="lines",
                 line={"color": theme.ROOF, "width": 2.5, "dash": theme.DASHES[number % 6]},
                 hovertemplate=f"{plain(roof.label)}: {show_flops_rate(roof.peak)}<extra></extra>",
@@ -143,7 +172,7 @@ def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[Any]:
         )  # fmt: skip
     ridges = [(roof, diagonal) for roof in view.roofs for diagonal in view.diagonals]
     traces.append(
-        go.Scatter(
+        _scatter(
             x=[roof.peak / diagonal.bandwidth for roof, diagonal in ridges],
             y=[roof.peak for roof, _ in ridges],
             mode="markers",
@@ -160,6 +189,10 @@ def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[Any]:
         )
     )  # fmt: skip
     return traces
+
+
+def _scatter(**fields: Any) -> dict[str, Any]:
+    return {"type": "scatter", **fields}
 
 
 def _diagonal_name(diagonal: Diagonal) -> str:
@@ -197,10 +230,10 @@ def _labels(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, 
     return roofs + diagonals
 
 
-def _dots(view: RooflineView, kind: str, legend: bool) -> Any:
+def _dots(view: RooflineView, kind: str, legend: bool) -> dict[str, Any]:
     dots = [dot for dot in view.drawn if dot.kind == kind]
     mark = theme.mark_of(kind)
-    return go.Scatter(
+    return _scatter(
         x=[dot.intensity for dot in dots],
         y=[dot.achieved for dot in dots],
         mode="markers",
