@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ class CellTable:
 
     def _add(self, cells: Sequence[tuple[Cell, bool]]) -> None:
         batch, first = self.conditions.traced_batch, len(self._index)
-        graphs = [_traced(cell, batch) for cell, _ in cells]
+        graphs = [traced_cell(cell, batch) for cell, _ in cells]
         graph, owner = chained(graphs, [start for _, start in cells])
         workload = workload_of(columns_of(graph))
         offset = sum(len(known.counts) for known in self._workloads)
@@ -233,7 +234,9 @@ def resolve_targets(devices: Sequence[str | DeviceProfile | Target]) -> tuple[Ta
     return tuple(resolve_target(device) for device in devices)
 
 
-def _traced(cell: Cell, batch: int) -> Graph:
+@lru_cache(maxsize=4096)
+def traced_cell(cell: Cell, batch: int) -> Graph:
+    """The graph of a cell alone, without weights; kept, since a cell is the same for any device."""
     from costmodel.tracing.eager import trace
 
     return trace(cell.module("meta"), (batch, *cell.shape), name="cell")
