@@ -13,9 +13,10 @@ from pathlib import Path
 
 from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
-from costmodel.reports.operator_comparison import compare_operators, parse_operator
-from costmodel.reports.operator_figure import verdicts
+from costmodel.reports.operator_comparison import compare_operators
+from costmodel.reports.operator_page import verdicts
 from costmodel.reports.operator_report import heading, operator_report
+from costmodel.reports.operator_variants import parse_operator
 from costmodel.reports.prediction import notes_of
 from costmodel.reports.report import Report, write_text
 from costmodel.reports.roofline_figure import roofline_page

@@ -21,14 +21,10 @@ from costmodel.reports.operator_comparison import (
     OperatorComparison,
     Point,
     compare_operators,
-    parse_operator,
 )
-from costmodel.reports.operator_figure import (
-    beaten_ranges,
-    operator_figure,
-    operator_page,
-    verdicts,
-)
+from costmodel.reports.operator_figure import beaten_ranges, operator_figure
+from costmodel.reports.operator_page import operator_page, verdicts
+from costmodel.reports.operator_variants import parse_operator
 from costmodel.reports.page import html_page
 from costmodel.reports.report import Report, write_text
 from costmodel.reports.roofline_figure import roofline_figure, roofline_page
@@ -363,15 +359,16 @@ def test_only_slower_operators_with_fewer_flops_are_beaten() -> None:
 
 def test_shaded_ranges_end_half_way() -> None:
     def point(channels: int, beaten: bool) -> Point:
-        return Point("a", channels, 1, 2, 3, 4.0, "memory", ("b",) if beaten else ())
+        return Point("conv", channels, 1, 2, 3, 4.0, "memory", ("b",) if beaten else ())
 
     marked = {64, 128, 512}
     counts = (32, 64, 128, 256, 512)
     comparison = OperatorComparison(
-        target=plain().target, batch=1, precision="fp32", size=56, kernel=3, operators=("a",),
-        channels=counts, points=tuple(point(c, c in marked) for c in counts), notes=(),
+        target=plain().target, batch=1, precision="fp32", size=56, kernel=3,
+        variants=(parse_operator("conv"),), channels=counts,
+        points=tuple(point(c, c in marked) for c in counts), notes=(),
     )  # fmt: skip
-    found = list(beaten_ranges(comparison))
+    found = list(beaten_ranges(comparison, "conv"))
     assert found[0] == pytest.approx(((32 * 64) ** 0.5, (128 * 256) ** 0.5))
     assert found[1] == pytest.approx(((256 * 512) ** 0.5, 512))
     assert len(found) == 2

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from costmodel.estimation import Estimate, estimate
-from costmodel.reports.operator_comparison import compare_operators, parse_operator
-from costmodel.reports.operator_figure import operator_page
+from costmodel.reports.operator_comparison import compare_operators
+from costmodel.reports.operator_page import operator_page
+from costmodel.reports.operator_variants import parse_operator
 from costmodel.reports.roofline_figure import roofline_page
 from costmodel.reports.text import show_rate, show_time
 from costmodel.tracing.builder import GraphBuilder

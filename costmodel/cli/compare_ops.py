@@ -17,7 +17,7 @@ def compare_ops(
         list[str],
         typer.Argument(
             metavar="OPERATOR...",
-            help="conv, dwconv, gconv:GROUPS, pconv:RATIO, pwconv or separable.",
+            help="conv, dwconv, gconv:GROUPS, pconv:RATIO, patconv:RATIO, pwconv or separable.",
         ),
     ],
     device: options.Devices = None,
@@ -32,9 +32,17 @@ def compare_ops(
         ),
     ] = "32:512",
     size: Annotated[
-        str, typer.Option("--size", "-s", metavar="N", help="Height and width.")
-    ] = "56",
-    kernel: Annotated[str, typer.Option("--kernel", "-k", metavar="K", help="Kernel size.")] = "3",
+        list[str] | None,
+        typer.Option(
+            "--size", "-s", metavar="N", help="Height and width, 56 if not given; repeat or list."
+        ),
+    ] = None,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kernel", "-k", metavar="K", help="Kernel size, 3 if not given; repeat or list."
+        ),
+    ] = None,
     batch: options.Batches = None,
     precision: options.Precisions = None,
     threads: options.Threads = None,
@@ -47,34 +55,35 @@ def compare_ops(
 
     sizes, policies = options.batch_sizes(batch) or [1], options.precisions(precision)
     counts = parse_channels(channels)
-    edge, taps = options.whole_number("size", size), options.whole_number("kernel", kernel)
+    edges = options.whole_numbers("size", size) or [56]
+    taps = options.whole_numbers("kernel", kernel) or [3]
     targets = options.load_targets(device, threads)
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
 
-    from costmodel.reports.operator_comparison import compare_operators, parse_operator
+    from costmodel.reports.operator_comparison import compare_operators
+    from costmodel.reports.operator_variants import parse_operator
 
     wanted = list(dict.fromkeys(parse_operator(text) for text in operators))
     if as_page:
-        from costmodel.reports.operator_figure import operator_page
-
-        dense = dense_channels(counts, channels, lcm(*(operator.multiple for operator in wanted)))
-        with options.progress("evaluating"):
-            found = compare_operators(
-                wanted,
-                dense,
-                edge,
-                taps,
-                targets,
-                sizes,
-                policies,
-                without=options.listed(without),
+        counts = dense_channels(counts, channels, lcm(*(operator.multiple for operator in wanted)))
+    with options.progress("evaluating"):
+        cases = [
+            compare_operators(
+                wanted, counts, edge, tap, targets, sizes, policies, without=options.listed(without)
             )
-        save(str(output), operator_page(found))
+            for tap in dict.fromkeys(taps)
+            for edge in dict.fromkeys(edges)
+        ]
+    # By device, batch and precision first, as a reader compares sizes and kernels.
+    found = [comparison for case in zip(*cases, strict=True) for comparison in case]
+    if as_page:
+        from costmodel.reports.operator_page import operator_page
+
+        with options.progress("drawing"):
+            page = operator_page(found)
+        save(str(output), page)
         return
     from costmodel.reports.operator_report import operator_report
 
-    found = compare_operators(
-        wanted, counts, edge, taps, targets, sizes, policies, without=options.listed(without)
-    )
     emit(operator_report(found), form, output)

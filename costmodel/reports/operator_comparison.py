@@ -1,104 +1,19 @@
 """Operators against each other over a range of channels: when are fewer FLOPs not faster?
 
-Each operator is built as a graph of the convolutions that run it, and goes through the same `sweep`
-as any model, so that every law of the engine holds for it.
+Each operator is built as a graph of what runs it, and goes through the same `sweep` as any model,
+so that every law of the engine holds for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from itertools import combinations, pairwise
+from typing import NamedTuple
 
-from costmodel.errors import UnknownNameError, UsageError
 from costmodel.estimation import Estimate, sweep
-from costmodel.graph import Graph
+from costmodel.reports.operator_variants import ASSUMPTIONS, Operator
 from costmodel.roofline.ceilings import Target
-from costmodel.tracing.builder import GraphBuilder
-
-ASSUMPTIONS = {
-    "pconv": "pconv is written in place: the untouched channels cost nothing",
-    "separable": "separable runs as two operators, the tensor between them goes through memory",
-}
-
-
-@dataclass(frozen=True)
-class Operator:
-    """An operator as written on the command line: "conv", "pconv:1/4"."""
-
-    label: str
-    name: str
-    value: Fraction | None
-    """What follows the colon: a ratio of channels, or a number of groups."""
-
-    def graph(self, channels: int, size: int, kernel: int) -> Graph:
-        """A graph that runs only this operator, from and to (1, channels, size, size)."""
-        c = self.active(channels)
-        builder = GraphBuilder(f"{self.label}, {channels} channels")
-        x = builder.input((1, c, size, size))
-        if self.name in ("conv", "pconv"):
-            y = builder.conv2d(x, c, kernel=kernel, module=self.name)
-        elif self.name == "pwconv":
-            y = builder.conv2d(x, c, kernel=1, module=self.name)
-        elif self.name == "gconv":
-            y = builder.conv2d(x, c, kernel=kernel, groups=int(self.value or 1), module=self.name)
-        else:
-            y = builder.conv2d(x, c, kernel=kernel, groups=c, module="depthwise")
-            if self.name == "separable":
-                y = builder.conv2d(y, c, kernel=1, module="pointwise")
-        return builder.graph(y)
-
-    @property
-    def multiple(self) -> int:
-        """What its channels must be a multiple of for it to come out even."""
-        if self.value is None:
-            return 1
-        return int(self.value) if self.name == "gconv" else self.value.denominator
-
-    def active(self, channels: int) -> int:
-        """How many of the channels it works on."""
-        if self.name == "pconv" and self.value is not None:
-            return max(1, int(channels * self.value))
-        return channels
-
-
-OPERATORS: Mapping[str, str] = {
-    "conv": "regular convolution",
-    "dwconv": "depthwise convolution",
-    "gconv": "grouped convolution, gconv:GROUPS",
-    "pconv": "partial convolution, pconv:1/4 for a quarter of the channels",
-    "pwconv": "pointwise (1x1) convolution",
-    "separable": "depthwise, then pointwise convolution",
-}
-"""What each operator is, by the name it is asked for."""
-
-_DEFAULTS = {"pconv": Fraction(1, 4), "gconv": Fraction(8)}
-
-
-def parse_operator(text: str) -> Operator:
-    """An operator from its text.
-
-    Raises:
-        UnknownNameError: with the nearest names.
-        UsageError: for a ratio outside (0, 1] or a number of groups that is none.
-    """
-    name, colon, given = text.partition(":")
-    if name not in OPERATORS:
-        known = ", ".join(OPERATORS)
-        raise UnknownNameError("operator", name, OPERATORS, f"(known: {known})")
-    if name not in _DEFAULTS:
-        if colon:
-            raise UsageError(f"operator {text!r}: {name} takes nothing after a colon")
-        return Operator(name, name, None)
-    try:
-        value = Fraction(given) if colon else _DEFAULTS[name]
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"operator {text!r}: expected a number such as 1/4 or 8") from None
-    if name == "pconv" and not 0 < value <= 1:
-        raise UsageError(f"operator {text!r}: expected a ratio above 0 and up to 1")
-    if name == "gconv" and (value < 1 or value.denominator != 1):
-        raise UsageError(f"operator {text!r}: expected a whole number of groups")
-    return Operator(f"{name}:{value}", name, value)
 
 
 @dataclass(frozen=True)
@@ -127,6 +42,15 @@ class Point:
         return self.flops / self.time
 
 
+class Tie(NamedTuple):
+    """Two operators change places: one is faster at `low` channels, the other at `high`."""
+
+    before: str
+    after: str
+    low: int
+    high: int
+
+
 @dataclass(frozen=True)
 class OperatorComparison:
     """Operators over channels on one device at one batch size and precision."""
@@ -136,15 +60,34 @@ class OperatorComparison:
     precision: str
     size: int
     kernel: int
-    operators: tuple[str, ...]
+    variants: tuple[Operator, ...]
     channels: tuple[int, ...]
     points: tuple[Point, ...]
     """In order of channels, then operators."""
     notes: tuple[str, ...]
 
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Labels of the operators."""
+        return tuple(operator.label for operator in self.variants)
+
     def of(self, operator: str) -> list[Point]:
         """The points of one operator, by channels."""
         return [point for point in self.points if point.operator == operator]
+
+    def fastest(self, channels: int) -> Point:
+        """The fastest operator at a number of channels that was looked at."""
+        return min((p for p in self.points if p.channels == channels), key=lambda p: p.time)
+
+    def ties(self) -> Iterator[Tie]:
+        """Where two operators change places between neighbouring numbers of channels."""
+        for one, other in combinations(self.operators, 2):
+            pairs = list(zip(self.of(one), self.of(other), strict=True))
+            for (a, b), (c, d) in pairwise(pairs):
+                if a.time < b.time and c.time > d.time:
+                    yield Tie(one, other, a.channels, c.channels)
+                elif a.time > b.time and c.time < d.time:
+                    yield Tie(other, one, a.channels, c.channels)
 
 
 def compare_operators(
@@ -192,7 +135,7 @@ def compare_operators(
                 precision=first.precision.name,
                 size=size,
                 kernel=kernel,
-                operators=tuple(operator.label for operator in operators),
+                variants=tuple(operators),
                 channels=tuple(channels),
                 points=tuple(_judged(points)),
                 notes=(*assumed, *first.notes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from costmodel.reports.operator_comparison import OperatorComparison
+from costmodel.reports.operator_crossovers import changes, changes_document, changes_table
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
@@ -21,13 +22,17 @@ VERDICT = "fewer FLOPs, not faster than"
 
 
 def operator_report(comparisons: Sequence[OperatorComparison]) -> Report:
-    """Cost, intensity, latency and achieved rate of each operator at each number of channels."""
+    """Cost, intensity, latency and achieved rate of each operator, and where they change places."""
     notes = dict.fromkeys(note for comparison in comparisons for note in comparison.notes)
-    return Report(
-        {"comparisons": [_document(comparison) for comparison in comparisons]},
-        (_table(comparisons),),
-        tuple(notes),
-    )
+    solved = [(comparison, list(changes(comparison))) for comparison in comparisons]
+    tables = [_table(comparisons)]
+    if any(found for _, found in solved):
+        tables.append(changes_table(solved))
+    documents = [
+        {**_document(comparison), "crossovers": changes_document(found)}
+        for comparison, found in solved
+    ]
+    return Report({"comparisons": documents}, tuple(tables), tuple(notes))
 
 
 def heading(comparison: OperatorComparison) -> str:
@@ -45,8 +50,8 @@ def _table(comparisons: Sequence[OperatorComparison]) -> Table:
         Column("device", "device", right=False, csv_only=not several),
         Column("batch", "batch", csv_only=not several),
         Column("precision", "precision", right=False, csv_only=not several),
-        Column("size", "size", csv_only=True),
-        Column("kernel", "kernel", csv_only=True),
+        Column("size", "size", csv_only=len({c.size for c in comparisons}) < 2),
+        Column("kernel", "kernel", csv_only=len({c.kernel for c in comparisons}) < 2),
         Column("channels", "channels"),
         Column("operator", "operator", right=False),
         Column("macs", "MACs", show_macs),

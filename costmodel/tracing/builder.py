@@ -10,6 +10,7 @@ Graph('two convolutions', 2 operators, 45,056 parameters, batch 1)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from costmodel.errors import UsageError
 from costmodel.graph import Graph, Op, TensorKind, TensorSpec
@@ -48,6 +49,33 @@ class GraphBuilder:
         self._ops.append(
             Op("aten::convolution", (x, weight, None), (y,), {**attrs, "transposed": False}, module)
         )
+        return y
+
+    def parameter(self, shape: Sequence[int], name: str, *, trained: bool = True) -> int:
+        """A weight of the model; a buffer if it is not trained."""
+        kind: TensorKind = "parameter" if trained else "buffer"
+        return self._tensor(shape, kind, batched=False, name=name)
+
+    def operator(
+        self,
+        target: str,
+        inputs: Sequence[int | None],
+        shape: Sequence[int],
+        *,
+        module: str = "",
+        **attrs: Any,
+    ) -> int:
+        """Append any operator that works on the batch.
+
+        Args:
+            target: its ATen name, "aten::mul".
+            inputs: tensors in the order of its arguments, None where one is absent.
+            shape: of its output.
+            module: path of the module it belongs to.
+            attrs: its other arguments, by their schema name.
+        """
+        y = self._tensor(shape, "activation", batched=True)
+        self._ops.append(Op(target, tuple(inputs), (y,), attrs, module))
         return y
 
     def graph(self, *outputs: int) -> Graph:
