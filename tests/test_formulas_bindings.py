@@ -40,6 +40,11 @@ def k(*shape, dtype="float32"):
     return TensorSpec(0, shape, dtype, "constant", None, 9, False)
 
 
+def q(*shape, storage=7):
+    """Data as 8-bit integers."""
+    return x(*shape, dtype="quint8", storage=storage)
+
+
 def i(*shape):
     """Indices that depend on the data."""
     return x(*shape, dtype="int64")
@@ -219,6 +224,24 @@ CASES = [
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
     ("torchvision::roi_align", [x(1, 2, 8, 8), x(3, 5)], [y(3, 2, 2, 2)], {},
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
+    # Integers: an output is requantised by a product, a sum and three comparisons, a real one is
+    # had by a difference and a product. Biases are float32.
+    ("quantized::conv2d", [q(1, 2, 3, 3), w(4, 2, 3, 3, dtype="qint8"), w(4)], [q(1, 4, 3, 3)], {},
+     (36 * 18, 36 + 36 * 5, 18 + 72 + 16, 36)),
+    ("quantized::conv2d_relu", [q(1, 4, 3, 3), w(4, 1, 3, 3, dtype="qint8"), None],
+     [q(1, 4, 3, 3)], {}, (36 * 9, 36 * 5, 36 + 36, 36)),
+    ("quantized::linear", [q(2, 3), w(4, 3, dtype="qint8"), w(4)], [q(2, 4)], {},
+     (24, 8 + 8 * 5, 6 + 12 + 16, 8)),
+    ("quantized::add", [q(6), q(6)], [q(6, storage=Y)], {}, (0, 6 * (2 + 2 + 1 + 5), 12, 6)),
+    ("quantized::mul", [q(6), q(6)], [q(6, storage=Y)], {}, (0, 6 * (2 + 2 + 1 + 5), 12, 6)),
+    ("quantized::add_scalar", [q(6)], [q(6, storage=Y)], {}, (0, 0, 6, 6)),
+    ("quantized::hardswish", [q(6)], [q(6, storage=Y)], {}, (0, 6 * (2 + 5 + 5), 6, 6)),
+    ("quantized::sigmoid", [q(6)], [q(6, storage=Y)], {}, (0, 6 * (2 + 13 + 5), 6, 6)),
+    ("quantized::leaky_relu", [q(6)], [q(6, storage=Y)], {}, (0, 6 * (2 + 2 + 5), 6, 6)),
+    ("quantized::relu6", [q(6)], [q(6, storage=Y)], {}, (0, 12, 6, 6)),
+    ("quantized::cat", [q(6), q(4)], [q(10, storage=Y)], {}, (0, 0, 10, 10)),
+    ("quantized_max_pool2d", [q(1, 2, 6, 6)], [q(1, 2, 3, 3)], {"kernel_size": [2, 2]},
+     (0, 72, 72, 18)),
     ("torchvision::deform_conv2d", [x(1, 4, 5, 5), w(6, 2, 3, 1), x(1, 6, 5, 5), None, None],
      [y(1, 6, 5, 5)], {}, (25 * 3 * 12 + 4 * 4 * 25 * 3, 0, 4 * (100 + 36 + 150), 600)),
     ("torchvision::nms", [x(8, 4), x(8)], [y(8, dtype="int64")], {},
@@ -427,6 +450,7 @@ SYNONYMS = [
     ("quantized_decomposed::dequantize_per_tensor", "dequantize"),
     ("quantized_decomposed::dequantize_per_channel", "dequantize"),
     ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
+    ("quantized::linear_relu", "quantized::linear"), ("int_repr", "quantized::cat"),
     ("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine"),
     ("fake_quantize_per_channel_affine_cachemask", "fake_quantize_per_channel_affine"),
 ] + [
@@ -457,6 +481,7 @@ def test_every_covered_operator_is_tested_here():
         tested |= {full(name) for name in table}
     tested |= {full(f"{name}_backward") for name in RESIZES}
     tested |= {full(f"_foreach_{name}") for names in FOREACH.values() for name in names}
+    tested |= {f"quantized::{name}" for name in ("add_relu", "mul_relu", "mul_scalar")}
     tested.add("aten::convolution_backward")  # test_formulas_convolution
     assert covered_operators() - tested == set()
 

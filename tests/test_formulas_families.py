@@ -535,12 +535,13 @@ def test_roi_align():
 
 def test_non_maximum_suppression():
     pairs = len(list(combinations(range(8), 2)))
-    cost = cost_of("nms", m=8)
+    cost = cost_of("nms", n=1, m=8)
     # Corners 4 comparisons, sides 2 differences and 2 comparisons, area 1 product, union 2 sums,
     # division, threshold.
     work = pairs * (4 + 2 + 2 + 1 + 2 + 4 + 1) + 8 * 3 + 8 * 3
     assert cost.other_flops == pytest.approx(work)
     assert (cost.bytes_read, cost.bytes_written) == (80, 40)
+    assert cost_of("nms", n=3, m=8).other_flops == pytest.approx(3 * work)  # image by image
 
 
 @pytest.mark.parametrize("c", [2, 8, 64])

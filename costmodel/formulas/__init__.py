@@ -26,6 +26,7 @@ from costmodel.formulas import partial as partial
 from costmodel.formulas import patconv as patconv
 from costmodel.formulas import pooling as pooling
 from costmodel.formulas import quantization as quantization
+from costmodel.formulas import quantized as quantized
 from costmodel.formulas import recurrent as recurrent
 from costmodel.formulas import reduction as reduction
 from costmodel.formulas import resize as resize

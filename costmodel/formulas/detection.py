@@ -46,8 +46,10 @@ def roi_align(m: S, c: S, e_x: S, p_out: S, k: S, b_x: S, b_y: S) -> Cost:
 
 
 @formula("nms", kind="reduction", source="Girshick et al., R-CNN (2014), section 2: the worst case")
-def nms(m: S, b_x: S, b_y: S) -> Cost:
+def nms(n: S, m: S, b_x: S, b_y: S) -> Cost:
     """Non-maximum suppression of m boxes that all survive: sorted, then compared pair by pair.
+
+    The boxes of each of n images are compared among themselves.
 
     How many pairs are compared depends on the values; fewer survive in practice.
     """
@@ -55,9 +57,9 @@ def nms(m: S, b_x: S, b_y: S) -> Cost:
 
     pairs = m * (m - 1) / 2
     return Cost(
-        other_flops=pairs * BOX_PAIR_FLOPS + m * BOX_FLOPS + m * sympy.log(m, 2),
-        bytes_read=5 * m * b_x,
-        bytes_written=m * b_y,
+        other_flops=n * (pairs * BOX_PAIR_FLOPS + m * BOX_FLOPS + m * sympy.log(m, 2)),
+        bytes_read=5 * n * m * b_x,
+        bytes_written=n * m * b_y,
     )
 
 
@@ -94,7 +96,7 @@ def bind_roi_align(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
 def bind_nms(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (boxes,) = required(op, inputs, 0)
     # No boxes cost as much as one, which is next to nothing; the logarithm of 0 would be infinite.
-    return bind("nms", m=largest(boxes.shape[0], 1))
+    return bind("nms", n=1, m=largest(boxes.shape[0], 1), follows=frozenset({"n"}))
 
 
 @binds("torchvision::deform_conv2d")

@@ -95,6 +95,7 @@ def window_size(op: Op, rank: int) -> Any:
 @binds(
     "aten::max_pool1d",
     "aten::max_pool2d",
+    "aten::quantized_max_pool2d",
     "aten::max_pool3d",
     "aten::avg_pool1d",
     "aten::avg_pool2d",

@@ -21,8 +21,10 @@ from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing import shape_rules as shape_rules  # registers its rules
 from costmodel.tracing import view_rules as view_rules  # registers its rules
+from costmodel.tracing.detection import detection_bounds
 from costmodel.tracing.device_typed import run_device_typed
 from costmodel.tracing.modules import ModulePaths
+from costmodel.tracing.quantized import is_quantized, packed_of
 from costmodel.tracing.recorder import Recorder, tensors_in
 from costmodel.tracing.rules import ShapeRules
 from costmodel.tracing.tape import Tape
@@ -48,7 +50,8 @@ def trace(
             float32 tensor. The first dimension of the first tensor is the batch.
         name: name of the graph, by default the class name.
         rung: "eager" to insist on meta tensors, "cpu" to insist on a real run; by default the
-            second is tried when the first fails.
+            second is tried when the first fails, and taken at once for quantised models. A graph
+            whose sizes depend on values has their largest, and the rung "bounded".
         autocast: "float16" or "bfloat16" to trace under the framework's own autocast.
         layout: "nhwc" to store images channels-last, "nchw" as they come.
         device_type: whose autocast policy applies, "cuda" or "cpu".
@@ -69,7 +72,7 @@ def trace(
         if rung is not None or autocast is not None or layout != "nchw":
             raise UsageError("symbolic sizes go with neither rung nor autocast nor layout")
         return _trace_symbolic(model, args, kwargs, symbolic, name or type(model).__name__)
-    conditions = {"mode": "infer"}
+    conditions: dict[str, Any] = {"mode": "infer"}
     if autocast is not None or layout != "nchw":
         if autocast not in (None, "float16", "bfloat16") or layout not in ("nchw", "nhwc"):
             raise UsageError(
@@ -86,20 +89,22 @@ def trace(
             )
         }
         conditions |= {"autocast": autocast or "", "layout": layout}
-    elif rung is not None:
-        rungs = {rung: rungs[rung]}
+    elif rung is not None or is_quantized(model):
+        rungs = {rung or "cpu": rungs[rung or "cpu"]}
     failures: list[str] = []
     first: BaseException | None = None
     for label, run in rungs.items():
         try:
             with _inference(model):
                 tape, used, result = run(model, args, kwargs)
-        except Exception as error:  # whatever the user's model raises
+        except (Exception, SystemExit) as error:  # whatever the user's model raises
             failures.append(f"{label}: {_describe(error)}")
             first = first or error
             if not _depends_on_values(error):
                 break
             continue
+        if tape.bounds.assumed:
+            label, conditions["assumptions"] = "bounded", list(tape.bounds.assumed)
         tensors = tensors_in(used)
         batch = int(tensors[0].shape[0]) if tensors and tensors[0].dim() else 1
         return tape.to_graph(
@@ -133,7 +138,13 @@ def _run_on_meta(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, A
     model = model if _is_on_meta(model) else _meta_copy(model)
     args, kwargs = _to_meta(args), _to_meta(kwargs)
     tape = Tape(model)
-    with torch.no_grad(), tape.paths.following(), Recorder(tape), ShapeRules(tape):
+    with (
+        torch.no_grad(),
+        tape.paths.following(),
+        detection_bounds(model, tape.bounds),
+        Recorder(tape),
+        ShapeRules(tape),
+    ):
         result = model(*args, **kwargs)
     return tape, (args, kwargs), result
 
@@ -154,6 +165,7 @@ def _run_on_cpu(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, An
             tensor.data.zero_()
     args, kwargs = _to_cpu(args), _to_cpu(kwargs)
     tape = Tape(model)
+    tape.packed = packed_of(model)
     with torch.no_grad(), tape.paths.following(), Recorder(tape):
         result = model(*args, **kwargs)
     return tape, (args, kwargs), result

@@ -38,6 +38,8 @@ class _Schema(NamedTuple):
     target: str
     names: tuple[str, ...]
     is_view: bool
+    written: frozenset[str]
+    """Names of the arguments it writes into."""
 
 
 @cache
@@ -45,11 +47,12 @@ def _schema_of(func: OpOverload) -> _Schema:
     schema = func._schema
     target = schema.name
     aliases = [a.alias_info for a in schema.arguments if a.alias_info is not None]
-    writes = any(a.is_write for a in aliases)
-    if writes and target.endswith("_") and not target.endswith("__"):
+    written = {a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write}
+    if written and target.endswith("_") and not target.endswith("__"):
         target = target[:-1]
-    is_view = (bool(aliases) and not writes) or target in FREE
-    return _Schema(target, tuple(a.name for a in schema.arguments), is_view)
+    is_view = (bool(aliases) and not written) or target in FREE
+    names = tuple(a.name for a in schema.arguments)
+    return _Schema(target, names, is_view, frozenset(written))
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -68,7 +71,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        result = self.tape.bounds.answer(func, args, kwargs)
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
         if self.depth == 0 and not torch._C._dispatch_tls_is_dispatch_key_excluded(
             torch._C.DispatchKey.Python
         ):
@@ -78,7 +83,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def record(
         self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     ) -> None:
-        """Put one operator on the tape; one that returns no tensor is left out."""
+        """Put one operator on the tape.
+
+        One that returns nothing makes what it writes into; without that, it is left out.
+        """
         schema = _schema_of(func)
         inputs: list[torch.Tensor | None] = []
         attrs: dict[str, Any] = {}
@@ -91,9 +99,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 isinstance(v, torch.Tensor) for v in value
             ):
                 inputs.extend(value)
+            elif isinstance(value, torch.ScriptObject):
+                layer = self.tape.packed.get(self.tape.paths.current)
+                if layer is not None:
+                    inputs += (layer.weight, layer.bias)
+                    attrs |= layer.attrs
             else:
                 attrs[name] = value
         outputs = tensors_in(result)
+        if result is None and schema.written:
+            named = (*zip(schema.names, args, strict=False), *kwargs.items())
+            outputs = [t for name, v in named if name in schema.written for t in tensors_in(v)]
         if outputs:
             self.tape.emit(schema.target, inputs, outputs, attrs, schema.is_view)
 

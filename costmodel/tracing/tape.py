@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from costmodel.graph import Graph, Op, TensorKind, TensorSpec
+from costmodel.tracing.bounds import Bounds
 from costmodel.tracing.modules import ModulePaths
+from costmodel.tracing.quantized import Packed, tensors_of
 
 DTYPE_NAMES: dict[torch.dtype, str] = {
     value: name
@@ -58,6 +60,9 @@ class Tape:
         self.paths = ModulePaths(model)
         self.events: list[Event] = []
         self.phase = "forward"
+        self.bounds = Bounds()
+        self.packed: dict[str, Packed] = {}
+        """What quantised layers hold, by module path."""
         self._model = model
 
     def emit(
@@ -80,6 +85,7 @@ class Tape:
         outputs: Iterable[torch.Tensor],
         *,
         weights: Iterable[Weight] | None = None,
+        states: Iterable[Weight] = (),
         read: Callable[[Any], Any] | None = None,
         **fields: Any,
     ) -> Graph:
@@ -90,33 +96,39 @@ class Tape:
             inputs: tensors the model was given.
             outputs: tensors it returned.
             weights: parameters and buffers, by default those of the model.
+            states: what an optimiser keeps between steps.
             read: turns symbolic sizes and strides into expressions; by default they are numbers.
             fields: passed on to `Graph`.
         """
-        builder = _Builder(_weights_of(self._model) if weights is None else weights, read)
+        builder = _Builder(self._weights() if weights is None else weights, read)
+        for state in states:
+            builder.add_state(state)
         input_ids = tuple(builder.add_input(t) for t in inputs)
         for event in self.events:
             builder.add(event)
+        # Reading may add a tensor: one that was written to through another view of it.
+        output_ids = tuple(builder.read(t) for t in outputs)
         return Graph(
             name=name,
             tensors=tuple(builder.tensors),
             ops=tuple(builder.ops),
             inputs=input_ids,
-            outputs=tuple(builder.read(t) for t in outputs),
+            outputs=output_ids,
             weights=tuple(builder.weights),
             modules=self.paths.classes,
             **fields,
         )
 
-
-def _weights_of(model: nn.Module) -> Iterator[Weight]:
-    seen: set[int] = set()
-    for name, parameter in model.named_parameters():
-        seen.add(id(parameter))
-        yield Weight(name, parameter, "parameter")
-    for name, buffer in model.named_buffers():
-        if id(buffer) not in seen:
-            yield Weight(name, buffer, "buffer")
+    def _weights(self) -> Iterator[Weight]:
+        seen: set[int] = set()
+        for name, parameter in self._model.named_parameters():
+            seen.add(id(parameter))
+            yield Weight(name, parameter, "parameter")
+        for name, buffer in self._model.named_buffers():
+            if id(buffer) not in seen:
+                yield Weight(name, buffer, "buffer")
+        for name, tensor in tensors_of(self.packed):
+            yield Weight(name, tensor, "parameter")
 
 
 class _Builder:
@@ -158,6 +170,9 @@ class _Builder:
         shape, strides = self._read_size(tensor.shape), self._read_size(tensor.stride())
         return shape, None if contiguous(shape, strides) else strides
 
+    def add_state(self, state: Weight) -> int:
+        return self._add(state.tensor, state.kind, False, state.name)
+
     def add_input(self, tensor: torch.Tensor) -> int:
         return self._add(tensor, "input", True, "input")
 
@@ -165,7 +180,7 @@ class _Builder:
         """The spec of a tensor as it is now, in-place writes through other views included."""
         index = self._spec_of.get(id(tensor))
         if index is None:
-            return self._add(tensor, "constant", False)
+            return self._read_unknown(tensor)
         spec = self.tensors[index]
         writer = self._writer.get(spec.storage)
         if writer is None or writer <= index:
@@ -176,6 +191,19 @@ class _Builder:
         op = Op("aten::alias", (index, writer), (joined,), {}, self.ops[-1].module, is_view=True)
         self.ops.append(op)
         return joined
+
+    def _read_unknown(self, tensor: torch.Tensor) -> int:
+        """A tensor no event has made: new, or one that autograd saved and gave back by another
+        object, which is then a view of the latest tensor in its memory."""
+        owner = self._storages.get(_storage_of(tensor))
+        if owner is None:
+            return self._add(tensor, "constant", False)
+        base = next(s for s in reversed(self.tensors) if s.storage == owner)
+        seen = self._add(tensor, "activation", base.batched)
+        last = self.ops[-1] if self.ops else None
+        module, phase = (last.module, last.phase) if last else ("", "forward")
+        self.ops.append(Op("aten::alias", (base.id,), (seen,), {}, module, True, phase))
+        return seen
 
     def add(self, event: Event) -> None:
         inputs = tuple(None if t is None else self.read(t) for t in event.inputs)
