@@ -52,6 +52,11 @@ def detection_bounds(model: nn.Module, bounds: Bounds) -> Iterator[None]:
              _image_size(size)),
         ):  # fmt: skip
             stack.enter_context(patch.object(owner, name, wrapper(getattr(owner, name))))
+        for module in model.modules():
+            pairs = getattr(module, "_wh_pairs", None)  # tensors that are no buffers
+            if pairs is not None:
+                moved = [pair.to("meta") for pair in pairs]
+                stack.enter_context(patch.object(module, "_wh_pairs", moved))
         yield
 
 
