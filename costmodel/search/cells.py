@@ -164,9 +164,8 @@ class CellTable:
                 and value.ndim == 2
             }
             spread["whole_run"] = np.broadcast_to(distances[:, None], shape)
-            found = operator_times(replace(operators, **spread), limits, columns, self._laws).total[
-                0
-            ]
+            wide = replace(operators, **spread)  # type: ignore[arg-type]
+            found = operator_times(wide, limits, columns, self._laws).total[0]
             each = found[:, row] * count
             return np.stack([np.bincount(cell, part, minlength=len(self)) for part in each])
 

@@ -55,8 +55,6 @@ class DesignColumns:
     bytes: Array
     """Read and written."""
     operators: Array
-    error: tuple[float, ...] = ()
-    """(devices,) largest relative difference of a cell's time from the engine's."""
 
     @property
     def throughput(self) -> Array:
@@ -82,11 +80,14 @@ class Evaluator:
     precision: str = "fp32"
     without: Sequence[str] = ()
     targets: tuple[Target, ...] = field(init=False)
+    error: tuple[float, ...] = field(init=False)
+    """(devices,) largest relative difference of a cell's time from the engine's so far."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise UsageError(f"batch {self.batch}: expected at least 1")
         self.targets = resolve_targets(self.devices)
+        self.error = (0.0,) * len(self.targets)
         self.table = CellTable(Conditions(self.batch, self.precision, tuple(self.without)))
         self._slots = [_SlotTable(self.space, slot, i == 0, self.table)
                        for i, slot in enumerate(self.space.family.slots)]  # fmt: skip
@@ -119,6 +120,7 @@ class Evaluator:
                     part += slot.product(coefficients)[index]
             row[:] = _chebyshev(parts, times.position(traffic))
             errors.append(times.error)
+        self.error = tuple(map(max, self.error, errors))
         return DesignColumns(
             codes=codes,
             targets=self.targets,
@@ -131,7 +133,6 @@ class Evaluator:
             flops=sums["flops"],
             bytes=sums["bytes_read"] + sums["bytes_written"],
             operators=sums["operators"],
-            error=tuple(errors),
         )
 
 

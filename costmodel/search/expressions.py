@@ -83,17 +83,17 @@ def _check(node: ast.AST, text: str, names: dict[str, None]) -> None:
             pass
         case ast.UnaryOp(op=ast.USub() | ast.Not(), operand=operand):
             _check(operand, text, names)
-        case ast.BoolOp(values=values):
-            for value in values:
-                _check(value, text, names)
+        case ast.BoolOp(values=terms):
+            for term in terms:
+                _check(term, text, names)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             _check(left, text, names)
             _check(right, text, names)
         case ast.Compare(left=left, ops=ops, comparators=others) if all(
             type(op) in _COMPARISONS for op in ops
         ):
-            for value in (left, *others):
-                _check(value, text, names)
+            for term in (left, *others):
+                _check(term, text, names)
         case _:
             raise UsageError(
                 f"condition {text!r}: {type(node).__name__} is not allowed; expected parameters "

@@ -143,20 +143,31 @@ class Space:
         Raises:
             UsageError: if there are more combinations than `limit`, or conditions leave none.
         """
+        self.require_at_most(limit)
+        codes = self.numbered(0, self.combinations)
+        if not len(codes):
+            raise self.empty()
+        return codes
+
+    def require_at_most(self, limit: int) -> None:
+        """Raise UsageError if there are more combinations than that."""
         if self.combinations > limit:
             raise UsageError(
                 f"space {self.name} has {_count(self.combinations)} combinations, too many to go "
                 f"through (at most {limit:,}); sample it, or fix some parameters"
             )
-        numbers = np.arange(self.combinations, dtype=np.int64)
-        codes = np.empty((self.combinations, len(self.radices)), dtype=np.int32)
+
+    def numbered(self, start: int, stop: int) -> Array:
+        """(designs, parameters) codes of the combinations from number `start` to before `stop`,
+        without those that break a condition; the last parameter changes fastest."""
+        numbers = np.arange(start, min(stop, self.combinations), dtype=np.int64)
+        codes = np.empty((len(numbers), len(self.radices)), dtype=np.int32)
         for column in reversed(range(len(self.radices))):
-            numbers, codes[:, column] = np.divmod(numbers, self.radices[column])
-        if self.conditions:
-            codes = codes[self.allowed(codes)]
-        if not len(codes):
-            raise self._empty()
-        return codes
+            if self.radices[column] == 1:
+                codes[:, column] = 0
+            else:
+                numbers, codes[:, column] = np.divmod(numbers, self.radices[column])
+        return codes[self.allowed(codes)] if self.conditions else codes
 
     def sample(self, count: int, seed: int = 0) -> Array:
         """(count, parameters) codes drawn at random, with repetition.
@@ -174,9 +185,10 @@ class Space:
             kept += len(good)
             if kept >= count:
                 return np.concatenate(found)[:count]
-        raise self._empty()
+        raise self.empty()
 
-    def _empty(self) -> UsageError:
+    def empty(self) -> UsageError:
+        """The error of a space without designs."""
         conditions = "; ".join(condition.text for condition in self.conditions)
         return UsageError(f"space {self.name} is empty: no design meets {conditions}")
 

@@ -7,6 +7,7 @@ FILE.py:factory           a function in your file that returns a module, or (mod
                           this runs the file, and says so before the first time (see `trust`)
 FILE.onnx                 an ONNX file; nothing is run and no weights are read
 FILE.pt2                  a program saved by torch.export; nothing is run and no weights are read
+FILE.yaml                 a design as `costmodel search` writes it: a family and its parameters
 hf:bert-large             a well-known transformers model, or hf:CONFIG.json for any other;
                           hf:llama-3.1-8b?decode=4096 for a generation step (see `huggingface`)
 
@@ -29,6 +30,8 @@ from torch import nn
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.eager import trace
+from costmodel.tracing.training import trace_training_step
+from costmodel.tracing.training_step import step_of
 from costmodel.tracing.trust import is_code, require_trust
 
 IMAGE = (3, 224, 224)
@@ -52,6 +55,7 @@ def load_graph(
     *,
     fast_norm: bool = False,
     reparameterized: bool = False,
+    mode: str = "infer",
     **conditions: Any,
 ) -> Graph:
     """Load a model by its source string and trace it.
@@ -63,7 +67,9 @@ def load_graph(
             model's own.
         fast_norm: timm's option to run norms in the precision of autocast instead of float32.
         reparameterized: merge the branches that are only needed in training (timm models).
-        conditions: passed on to `trace`: autocast, layout, device_type, symbolic.
+        mode: "infer" for a forward pass, "train" for a training step.
+        conditions: passed on to `trace`: autocast, layout, device_type, symbolic; for a training
+            step also what `TrainingStep` takes: optimizer, checkpointing and so on.
 
     Raises:
         UnknownNameError: for an unknown kind of source or model, with the nearest names.
@@ -72,13 +78,20 @@ def load_graph(
     """
     if batch < 1:
         raise UsageError(f"batch {batch}: expected at least 1")
+    step, conditions = step_of(mode, conditions)
+    if step is not None and source.lower().endswith((".onnx", ".pt2")):
+        raise UsageError(f"{source}: holds a forward pass only; a training step needs the model")
     if source.lower().endswith(".onnx"):
         return _from_onnx(source, batch, input_shape)
     if source.lower().endswith(".pt2"):
         return _from_pt2(source, batch, input_shape)
-    with fast_norms(fast_norm):
+    with fast_norms(fast_norm), fused_attention(step is None or step.fused_attention):
         found = load_source(source, batch, input_shape)
         model = _reparameterized(found.model) if reparameterized else found.model
+        if step is not None:
+            return trace_training_step(
+                model, *found.inputs, name=found.name, step=step, **conditions
+            )
         return trace(model, *found.inputs, name=found.name, **conditions)
 
 
@@ -110,6 +123,24 @@ def fast_norms(enabled: bool) -> Iterator[None]:
         set_fast_norm(before)
 
 
+@contextmanager
+def fused_attention(enabled: bool) -> Iterator[None]:
+    """timm's models write their attention's scores out, while they are built with it off."""
+    if enabled:
+        yield
+        return
+    try:
+        from timm.layers import set_fused_attn, use_fused_attn
+    except ImportError:
+        raise UsageError(_extra("timm")) from None
+    before = use_fused_attn()
+    set_fused_attn(False)
+    try:
+        yield
+    finally:
+        set_fused_attn(before)
+
+
 def _reparameterized(model: nn.Module) -> nn.Module:
     try:
         from timm.utils.model import reparameterize_model
@@ -124,6 +155,8 @@ def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None =
     kind, separator, name = source.partition(":")
     if is_code(source):
         return _from_file(source, batch, input_shape)
+    if source.lower().endswith((".yaml", ".yml")):
+        return _from_design(Path(source), batch, input_shape)
     if kind == "hf":
         from costmodel.tracing.huggingface import load_huggingface
 
@@ -139,7 +172,8 @@ def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None =
         )
     if not separator or kind not in _LOADERS:
         kinds = ", ".join(f"{k}:NAME" for k in _KINDS)
-        hint = f"sources are {kinds}, FILE.py:factory, FILE.onnx and FILE.pt2"
+        hint = f"sources are {kinds}, FILE.py:factory, FILE.onnx, FILE.pt2 and "
+        hint += "FILE.yaml (a design)"
         if not separator:
             raise UnknownNameError("model source", source, _suggestions(source), hint)
         raise UnknownNameError("kind of model source", kind, _KINDS, hint)
@@ -216,6 +250,21 @@ def _suggestions(name: str) -> list[str]:
 
 
 _PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
+
+
+def _from_design(path: Path, batch: int, input_shape: Sequence[int] | None) -> Source:
+    """The network of a design file; its size of image is one of its parameters."""
+    from costmodel.zoo.families import read_design
+
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    family, parameters = read_design(path)
+    shape = family.input_shape(**parameters)
+    if input_shape is not None and tuple(input_shape) != shape:
+        sizes = "x".join(map(str, shape))
+        raise UsageError(f"{path}: the design is for {sizes}; change its resolution instead")
+    model = build_on_meta(str(path), lambda: family.build(**parameters))
+    return Source(path.stem, model, (sample_of(batch, shape),))
 
 
 def _from_pt2(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:

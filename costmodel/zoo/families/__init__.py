@@ -3,6 +3,8 @@
 `family("fasternet").build(width=64)` gives a module; `families()` lists the names.
 """
 
+from costmodel.zoo.families.design_file import design_text as design_text
+from costmodel.zoo.families.design_file import read_design as read_design
 from costmodel.zoo.families.family import Cell as Cell
 from costmodel.zoo.families.family import Family as Family
 from costmodel.zoo.families.family import Parameter as Parameter
@@ -10,6 +12,19 @@ from costmodel.zoo.families.family import Slot as Slot
 from costmodel.zoo.families.family import Value as Value
 from costmodel.zoo.families.family import families as families
 from costmodel.zoo.families.family import family as family
+from costmodel.zoo.families.family import on_meta as on_meta
 from costmodel.zoo.families.fasternet import FASTERNET as FASTERNET
 
-__all__ = ["FASTERNET", "Cell", "Family", "Parameter", "Slot", "Value", "families", "family"]
+__all__ = [
+    "FASTERNET",
+    "Cell",
+    "Family",
+    "Parameter",
+    "Slot",
+    "Value",
+    "design_text",
+    "families",
+    "family",
+    "on_meta",
+    "read_design",
+]

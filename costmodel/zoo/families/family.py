@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -99,6 +100,8 @@ class Family:
     parameters: Mapping[str, Parameter]
     slots: tuple[Slot, ...]
     """Front to back; each cell reads what the one before it wrote."""
+    known: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Parameters of published members, by model source such as "zoo:fasternet_t0"."""
 
     def complete(self, parameters: Mapping[str, Any]) -> dict[str, Value]:
         """All parameters, those not given at their defaults.
@@ -137,6 +140,11 @@ class Family:
             built = [cell.build(*cell.arguments) for _ in range(count)]
             network.add_module(name, built[0] if count == 1 else nn.Sequential(*built))
         return network.eval()
+
+
+def on_meta() -> AbstractContextManager[Any]:
+    """A context in which modules are built without weights."""
+    return torch.device("meta")
 
 
 _families: dict[str, Family] = {}

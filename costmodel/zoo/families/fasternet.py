@@ -23,9 +23,10 @@ from functools import partial
 from torch import nn
 
 from costmodel.zoo.activation import Activation
-from costmodel.zoo.families.family import Cell, Family, Parameter, Slot, register
+from costmodel.zoo.families.family import Cell, Family, Parameter, Slot, Value, register
+from costmodel.zoo.fasternet import VARIANTS
 from costmodel.zoo.inverted_residual import InvertedResidual
-from costmodel.zoo.partialnet import PartialNetBlock
+from costmodel.zoo.partialnet import DESIGNS, PartialNetBlock
 from costmodel.zoo.pat_channel import PATch
 from costmodel.zoo.pat_self import PATsf
 from costmodel.zoo.pat_spatial import PATsp
@@ -147,8 +148,8 @@ def _slots() -> tuple[Slot, ...]:
             "resolution", "merged", "heads",
         )  # fmt: skip
         slots.append(Slot(f"stage{stage + 1}", needs, partial(_block_cell, stage)))
-    needs = ("width", "activation", "resolution", "classes")
-    return (*slots, Slot("classifier", needs, _classifier))
+    last = Slot("classifier", ("width", "activation", "resolution", "classes"), _classifier)
+    return (*slots, last)
 
 
 def _parameters() -> Mapping[str, Parameter]:
@@ -178,6 +179,26 @@ def _parameters() -> Mapping[str, Parameter]:
     }
 
 
+def _known() -> dict[str, dict[str, Value]]:
+    found: dict[str, dict[str, Value]] = {}
+    for name, variant in VARIANTS.items():
+        found[f"zoo:fasternet_{name}"] = {
+            "width": variant.width,
+            "activation": variant.act,
+            **{f"depth{i + 1}": depth for i, depth in enumerate(variant.depths)},
+            **{f"kind{i}": "pconv" for i in (1, 2, 3, 4)},
+        }
+    for name, design in DESIGNS.items():
+        found[f"zoo:partialnet_{name}_merged"] = {
+            "width": design.width,
+            "activation": design.act,
+            "heads": design.heads,
+            **{f"depth{i + 1}": depth for i, depth in enumerate(design.depths)},
+            **{f"kind{i}": "patconv" for i in (1, 2, 3, 4)},
+        }
+    return found
+
+
 FASTERNET = register(
     Family(
         "fasternet",
@@ -185,5 +206,6 @@ FASTERNET = register(
         "2023); Huang et al., Partial Channel Network: Compute Fewer, Perform Better",
         _parameters(),
         _slots(),
+        _known(),
     )
 )

@@ -1,0 +1,119 @@
+"""`search`: go through all designs of a space, or let a sampler propose them.
+
+Up to `EXHAUSTIVE` combinations every design is costed, in chunks of arrays. Beyond, optuna's
+samplers propose designs; a study kept in a file is resumed by the next search of the same problem.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.search.problem import Problem
+from costmodel.search.result import SearchResult, bindings, checked
+from costmodel.search.summary import Summary, merged
+
+Array = np.ndarray
+Method = Literal["auto", "exhaustive", "tpe", "nsga2", "random"]
+METHODS: tuple[Method, ...] = ("auto", "exhaustive", "tpe", "nsga2", "random")
+
+EXHAUSTIVE = 3_000_000
+"""Combinations up to which all are costed."""
+CHUNK = 1 << 18
+"""Combinations costed at a time."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many designs are done."""
+
+
+def search(
+    problem: Problem,
+    method: Method = "auto",
+    *,
+    top: int = 5,
+    trials: int = 2000,
+    seed: int = 0,
+    storage: str | None = None,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """The best designs of a problem, each checked by tracing the whole network.
+
+    Args:
+        problem: what is searched.
+        method: "exhaustive", or a sampler: "tpe", "nsga2" or "random"; "auto" goes through all
+            designs if there are at most `EXHAUSTIVE` and else samples.
+        top: how many designs to recommend.
+        trials: how many designs a sampler proposes, those of an earlier search included.
+        seed: of the sampler.
+        storage: where a sampler's study is kept: a file, or a URL as optuna takes it.
+        progress: called as the search goes on.
+
+    Raises:
+        UsageError: for a space without designs or with too many to go through.
+    """
+    started = time.perf_counter()
+    chosen = _method(problem, method)
+    if top < 1:
+        raise UsageError(f"top {top}: expected at least 1")
+    if chosen == "exhaustive":
+        summary = go_through(problem, progress)
+        notes: tuple[str, ...] = ()
+    else:
+        from costmodel.search.study import sample_designs
+
+        summary, notes = sample_designs(problem, chosen, trials, seed, storage, progress)
+    best = checked(problem, summary.best, top, feasible=True)
+    nearest = [] if best else checked(problem, summary.nearest, top, feasible=False)
+    return SearchResult(
+        problem=problem,
+        method=chosen,
+        summary=summary,
+        best=tuple(best),
+        nearest=tuple(nearest),
+        bindings=bindings(problem, summary, best[0] if best else None),
+        error=problem.evaluator.error,
+        seconds=time.perf_counter() - started,
+        notes=notes,
+    )
+
+
+def _method(problem: Problem, method: Method) -> Method:
+    if method not in METHODS:
+        raise UsageError(f"method {method!r}: expected {', '.join(METHODS)}")
+    if method == "auto":
+        return "exhaustive" if problem.space.combinations <= EXHAUSTIVE else "tpe"
+    return method
+
+
+def go_through(problem: Problem, progress: Progress | None = None) -> Summary:
+    """The summary of all designs.
+
+    Raises:
+        UsageError: if there are too many, or none.
+    """
+    chunks = chunks_of(problem)
+    parts: list[Summary] = []
+    for start, stop in chunks:
+        codes = problem.space.numbered(start, stop)
+        if len(codes):
+            parts.append(problem.summarize(codes))
+        if progress is not None:
+            progress(stop, problem.space.combinations)
+    if not parts:
+        raise problem.space.empty()
+    return merged(parts, problem.axes)
+
+
+def chunks_of(problem: Problem) -> list[tuple[int, int]]:
+    """Ranges of combinations to cost at a time.
+
+    Raises:
+        UsageError: if there are too many.
+    """
+    problem.space.require_at_most(EXHAUSTIVE)
+    total = problem.space.combinations
+    return [(start, min(start + CHUNK, total)) for start in range(0, total, CHUNK)]

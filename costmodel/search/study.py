@@ -1,0 +1,191 @@
+"""Sampling designs with optuna: for spaces that are too large to go through.
+
+Trials are asked for and told back in groups, so that a group is costed as one array. A broken
+budget is told as a constraint, by how much it is exceeded. Nothing is pruned: a design costs
+microseconds, there is no cheaper look at it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.search.goals import Reward
+from costmodel.search.problem import Problem
+from costmodel.search.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    import optuna
+
+    from costmodel.search.searching import Progress
+
+Array = np.ndarray
+
+GROUP = 50
+"""Designs that are proposed, costed and told together."""
+FAR = 1e6
+"""Share of a budget used beyond which it makes no difference."""
+
+
+def sample_designs(
+    problem: Problem,
+    sampler: str,
+    trials: int,
+    seed: int,
+    storage: str | None,
+    progress: Progress | None,
+) -> tuple[Summary, tuple[str, ...]]:
+    """The summary of the designs that a sampler proposed, and what to say of it.
+
+    Raises:
+        UsageError: if optuna is missing, the storage cannot be used, or no proposal meets the
+            space's conditions.
+    """
+    if trials < 1:
+        raise UsageError(f"trials {trials}: expected at least 1")
+    study = open_study(problem, sampler, seed, storage)
+    before = len(study.trials)
+    while len(study.trials) < trials:
+        _next_group(problem, study, min(GROUP, trials - len(study.trials)))
+        if progress is not None:
+            progress(len(study.trials), trials)
+    codes = _codes(problem, study)
+    if not len(codes):
+        raise problem.space.empty()
+    accuracy = problem.accuracy(codes)
+    summary = summarize(
+        problem.evaluator(codes), problem.goal, problem.budgets, problem.axes, accuracy
+    )
+    notes: tuple[str, ...] = (
+        f"{len(codes):,} different designs of {len(study.trials):,} proposals by {sampler}, of "
+        f"{problem.space.combinations:.3g} combinations: the best found, not the best there is",
+    )
+    if before:
+        notes += (f"resumed a study of {before:,} proposals",)
+    return summary, notes
+
+
+def open_study(
+    problem: Problem, sampler: str = "tpe", seed: int = 0, storage: str | None = None
+) -> optuna.Study:
+    """The problem's study, new or resumed from its storage."""
+    try:
+        import optuna
+    except ImportError:
+        raise UsageError(
+            "optuna is not installed; install it with: pip install 'roofline-costmodel[search]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = None if storage is None else storage if "://" in storage else f"sqlite:///{storage}"
+    goals = [problem.goal]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made = _SAMPLERS[sampler](optuna, seed)
+        try:
+            return optuna.create_study(
+                storage=url,
+                sampler=made,
+                pruner=optuna.pruners.NopPruner(),
+                study_name=f"{problem.space.name}-{fingerprint(problem)[:12]}",
+                directions=["maximize" if goal.maximize else "minimize" for goal in goals],
+                load_if_exists=True,
+            )
+        except Exception as error:  # of SQLAlchemy, optuna or the file system
+            if url is None:
+                raise
+            text = " ".join(str(error).split())[:200]
+            raise UsageError(f"storage {storage}: cannot be used: {text}") from error
+
+
+_SAMPLERS: Mapping[str, Any] = {
+    "tpe": lambda optuna, seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
+    "nsga2": lambda optuna, seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "random": lambda optuna, seed: optuna.samplers.RandomSampler(seed=seed),
+}
+
+
+def _next_group(problem: Problem, study: optuna.Study, count: int) -> None:
+    from optuna.trial import TrialState
+
+    space = problem.space
+    trials = [study.ask() for _ in range(count)]
+    codes = np.array(
+        [
+            [
+                trial.suggest_int(name, 0, radix - 1) if _ordered(values) else
+                trial.suggest_categorical(name, list(range(radix)))
+                for (name, values), radix in zip(space.choices.items(), space.radices, strict=True)
+            ]
+            for trial in trials
+        ],
+        dtype=np.int32,
+    )  # fmt: skip
+    allowed = space.allowed(codes)
+    for trial, fine in zip(trials, allowed, strict=True):
+        trial.set_constraint("in the space", -1.0 if fine else FAR)
+        if not fine:
+            study.tell(trial, 0.0)
+    kept = [trial for trial, fine in zip(trials, allowed, strict=True) if fine]
+    if not kept:
+        return
+    codes = codes[allowed]
+    columns = problem.evaluator(codes)
+    accuracy = problem.accuracy(codes)
+    values = problem.goal.values(columns, accuracy)
+    used = [budget.use(columns, accuracy) for budget in problem.budgets]
+    for index, trial in enumerate(kept):
+        for budget, share in zip(problem.budgets, used, strict=True):
+            name = budget.name if budget.device is None else f"{budget.name} on {budget.device}"
+            trial.set_constraint(name, min(float(share[index]), FAR) - 1)
+        trial.set_user_attr("latency_s", [float(t) for t in columns.latency[:, index]])
+        trial.set_user_attr("design", space.design(codes[index]))
+        known = bool(np.isfinite(values[index]))
+        study.tell(
+            trial,
+            float(values[index]) if known else None,
+            state=TrialState.COMPLETE if known else TrialState.FAIL,
+        )
+
+
+def _ordered(values: Sequence[Any]) -> bool:
+    return not isinstance(values[0], (str, bool))
+
+
+def _codes(problem: Problem, study: optuna.Study) -> Array:
+    """(designs, parameters) each design of the study once, in the order it was proposed."""
+    names = problem.space.parameters
+    rows = dict.fromkeys(
+        tuple(int(trial.params[name]) for name in names)
+        for trial in study.trials
+        if trial.state.name == "COMPLETE"
+    )
+    codes = np.array(list(rows), dtype=np.int32).reshape(len(rows), len(names))
+    return np.asarray(codes[problem.space.allowed(codes)])
+
+
+def fingerprint(problem: Problem) -> str:
+    """Hexadecimal digest of all that decides what a design of this problem is worth."""
+    goal = problem.goal
+    reward = [goal.target, goal.quality, goal.alpha, goal.beta] if isinstance(goal, Reward) else []
+    parts = {
+        "family": problem.space.family.name,
+        "choices": {name: list(values) for name, values in problem.space.choices.items()},
+        "conditions": [condition.text for condition in problem.space.conditions],
+        "devices": [
+            [target.label, target.threads, target.profile.model_dump(mode="json")]
+            for target in problem.targets
+        ],
+        "goal": [goal.name, goal.maximize, *reward],
+        "budgets": [[b.name, b.limit, b.device] for b in problem.budgets],
+        "run": [problem.batch, problem.precision, list(problem.without)],
+        "axes": [[axis.name, axis.maximize] for axis in problem.axes],
+        "scores": problem.scores_source,
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
