@@ -19,7 +19,7 @@ from costmodel.reports.operator_report import heading, operator_report
 from costmodel.reports.operator_variants import parse_operator
 from costmodel.reports.prediction import notes_of
 from costmodel.reports.report import Report, write_text
-from costmodel.reports.roofline_figure import roofline_page
+from costmodel.reports.roofline_page import roofline_page
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_macs, show_params, show_rate, show_time
 from costmodel.tracing.source import load_graph

@@ -105,7 +105,7 @@ def test_an_input_that_is_needed_again_is_copied() -> None:
     graph = builder.graph(builder.conv2d(x, 64, kernel=3, module="spatial"))
     rewritten, replaced, _ = replace_by_partial(graph, "dense")
     assert replaced == 1
-    assert [op.target for op in rewritten.ops][0] == "aten::clone"  # the caller's own memory
+    assert rewritten.ops[0].target == "aten::clone"  # the caller's own memory
 
 
 @pytest.mark.parametrize(

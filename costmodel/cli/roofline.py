@@ -37,7 +37,7 @@ def roofline(
         strict=strict, without=without, skip_unable="all" in (device or ()),
     )  # fmt: skip
     if as_page:
-        from costmodel.reports.roofline_figure import roofline_page
+        from costmodel.reports.roofline_page import roofline_page
 
         save(str(output), roofline_page(estimates))
         return

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 
 from costmodel.hardware import DeviceProfile
-from costmodel.hardware.display import peak_name
 from costmodel.hardware.dtypes import is_integer
 from costmodel.reports.roofline_terminal import draw_axes, draw_ceilings, new_figure, text_of
-from costmodel.reports.roofline_view import Diagonal, Roof
-
-SAME = 1.03
-"""Peaks closer than this share a line."""
+from costmodel.reports.roofs import level_diagonals, peak_roofs
 
 
 def device_chart(profile: DeviceProfile, colour: bool, width: int | None = None) -> str:
@@ -35,25 +31,3 @@ def device_chart(profile: DeviceProfile, colour: bool, width: int | None = None)
     figure.label(f"{unit}/byte", "x")
     figure.label(f"{unit}/s", "y")
     return text_of(figure, colour)
-
-
-def peak_roofs(profile: DeviceProfile) -> tuple[Roof, ...]:
-    """The dense peaks, slowest first; equal ones are one roof with the names of all."""
-    rows = [row for row in profile.peaks if row.si is not None and not is_integer(row.dtype)]
-    rows = rows or [row for row in profile.peaks if row.si is not None]
-    roofs: list[Roof] = []
-    for row in sorted(rows, key=lambda row: row.si or 0.0):
-        name, peak = peak_name(row).partition(",")[0], row.si or 0.0
-        if roofs and peak <= roofs[-1].peak * SAME:
-            if name not in roofs[-1].label.split(", "):
-                roofs[-1] = Roof(f"{roofs[-1].label}, {name}", roofs[-1].peak)
-        else:
-            roofs.append(Roof(name, peak))
-    return tuple(roofs)
-
-
-def level_diagonals(profile: DeviceProfile) -> tuple[Diagonal, ...]:
-    """The memory levels whose bandwidth is known, innermost first."""
-    rates = ((level.name, profile.bandwidth(level.name)) for level in profile.memory)
-    main = profile.main_memory
-    return tuple(Diagonal(name, rate, name == main) for name, rate in rates if rate is not None)

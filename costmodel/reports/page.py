@@ -1,20 +1,29 @@
 """One self-contained HTML page: figures, tables and text, readable without a network.
 
 Everything is inlined, plotly.js included, and the page's own policy forbids the browser to ask
-any host for anything. Whatever comes from a model (names of modules, classes, operators) is
-escaped here or in `plain`.
+any host for anything. Pages are jinja templates with everything escaped; what a figure shows is
+escaped by `plain`. The templates, the style and the scripts are files of `templates/`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmodel.reports import theme
 from costmodel.reports.table import Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+CDN = "https://cdn.plot.ly"
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,41 @@ class Section:
     """A plotly figure."""
     tables: tuple[Table, ...] = ()
     items: tuple[str, ...] = ()
+    alt: str = ""
+    """What the figure shows, for those who cannot see it; by default heading and text."""
+    figures: tuple[tuple[Any, str], ...] = ()
+    """Several figures, each with such a description; side by side where there is room."""
+
+
+class Picture(NamedTuple):
+    """A figure with its place on the page."""
+
+    number: int
+    alt: str
+    height: int
+    """Pixels kept free for it until it is drawn."""
+
+
+@dataclass
+class Pictures:
+    """The figures of a page, numbered in the order they are added."""
+
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    """Data and layout of each, without the template, which the page has in both modes."""
+
+    def add(self, figure: Any, alt: str) -> Picture:
+        """Put a figure on the page: plotly's, or its data and layout as plain data."""
+        document = figure if isinstance(figure, dict) else json.loads(figure.to_json())
+        layout = {name: v for name, v in document["layout"].items() if name != "template"}
+        self.figures.append({"data": document["data"], "layout": layout})
+        return Picture(len(self.figures) - 1, alt, int(layout.get("height", 450)))
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script draws."""
+        return {
+            "figures": self.figures,
+            "templates": {mode: theme.template(mode) for mode in theme.PALETTE},
+        }
 
 
 def plain(text: str) -> str:
@@ -44,128 +88,127 @@ def plain(text: str) -> str:
 
 
 def html_page(
-    title: str, lead: str, sections: Sequence[Section], cards: Sequence[Card] = ()
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    cards: Sequence[Card] = (),
+    *,
+    cdn: bool = False,
 ) -> str:
-    """The page as text; light or dark as the reader's system is, with a button to change it."""
-    from plotly.offline import get_plotlyjs
+    """The page as text; light or dark as the reader's system is, with a button to change it.
 
-    figures = [section.figure for section in sections if section.figure is not None]
-    body = "".join(map(_section, sections))
-    data = {
-        "figures": [json.loads(figure.to_json()) for figure in figures],
-        "templates": {mode: theme.template(mode) for mode in theme.PALETTE},
-    }
-    return _PAGE.format(
-        title=escape(title),
-        lead=escape(lead),
-        style=theme.style_sheet(),
-        cards=_cards(cards),
-        body=_numbered(body),
-        data=_json_for_script(data),
-        plotly=get_plotlyjs() if figures else "",
-        script=_SCRIPT,
+    Args:
+        title: of the page.
+        lead: a sentence under it.
+        sections: its parts.
+        cards: numbers above them.
+        cdn: whether plotly.js comes from its makers' host rather than in the page.
+    """
+    pictures = Pictures()
+    parts = []
+    for section in sections:
+        described = [(section.figure, section.alt or f"{section.heading}. {section.text}")]
+        shown = [] if section.figure is None else described
+        added = [pictures.add(figure, alt) for figure, alt in (*shown, *section.figures)]
+        parts.append((section, added))
+    return render(
+        "page.html", pictures, title=title, lead=lead, sections=parts, cards=cards, cdn=cdn
     )
 
 
-def _json_for_script(data: Any) -> str:
+def render(
+    template: str,
+    pictures: Pictures,
+    scripts: Sequence[str] = (),
+    *,
+    cdn: bool = False,
+    **context: Any,
+) -> str:
+    """A page from one of the templates that extend `page.html`.
+
+    Args:
+        template: file name.
+        pictures: all figures that the template places.
+        scripts: file names of scripts the page needs beside its own.
+        cdn: whether plotly.js comes from its makers' host rather than in the page.
+        context: whatever else the template asks for; escaped there.
+    """
+    from markupsafe import Markup
+
+    from costmodel import __version__
+
+    text: str = (
+        environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            style=Markup(style_sheet()),
+            data=Markup(json_for_script(pictures.data())),
+            plotly=_plotly(cdn) if pictures.figures else _Plotly(),
+            script=Markup("".join(map(file_text, ("page.js", *scripts)))),
+            **context,
+        )
+    )
+    return text
+
+
+def json_for_script(data: Any) -> str:
     """JSON that cannot end the script element it stands in, whatever the strings hold."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _numbered(body: str) -> str:
-    pieces = body.split(_FIGURE)
-    return "".join(
-        piece + (f'<div class="figure" id="figure-{i}"></div>' if i < len(pieces) - 1 else "")
-        for i, piece in enumerate(pieces)
+def style_sheet() -> str:
+    """CSS of a page: the colours of both modes as variables, then the layout."""
+    return theme.colour_variables() + file_text("page.css")
+
+
+class _Plotly(NamedTuple):
+    """plotly.js itself, or where it is and the digest that a browser checks it by."""
+
+    source: str = ""
+    url: str = ""
+    integrity: str = ""
+    host: str = ""
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+"""Characters that no HTML document may hold; scripts have them inside of strings."""
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
+
+
+def _plotly(cdn: bool) -> _Plotly:
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs, get_plotlyjs_version
+
+    source: str = get_plotlyjs()
+    if not cdn:
+        return _Plotly(source=Markup(_CONTROL.sub(_escaped, source)))
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    url = f"{CDN}/plotly-{get_plotlyjs_version()}.min.js"
+    return _Plotly(url=url, integrity=f"sha256-{digest}", host=CDN)
+
+
+@cache
+def environment() -> Environment:
+    """The templates, with everything put into them escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("costmodel.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
-_FIGURE = "\0figure\0"
+@cache
+def file_text(name: str) -> str:
+    """One of the template files as it is."""
+    from importlib.resources import files
 
-
-def _section(section: Section) -> str:
-    heading = f"<h2>{escape(section.heading)}</h2>" if section.heading else ""
-    text = f"<p>{escape(section.text)}</p>" if section.text else ""
-    figure = _FIGURE if section.figure is not None else ""
-    tables = "".join(f'<div class="scroll">{_table(table)}</div>' for table in section.tables)
-    items = "".join(f"<li>{escape(item)}</li>" for item in section.items)
-    return (
-        f"<section>{heading}{text}{figure}{tables}{f'<ul>{items}</ul>' if items else ''}</section>"
-    )
-
-
-def _table(table: Table) -> str:
-    kinds = [' class="number"' if column.right else "" for column in table.shown]
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(column.title)}</th>'
-        for column, kind in zip(table.shown, kinds, strict=True)
-    )
-    rows = "".join(
-        "<tr>"
-        + "".join(f"<td{kind}>{escape(text)}</td>" for text, kind in zip(cells, kinds, strict=True))
-        + "</tr>"
-        for cells in table.texts()
-    )
-    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _cards(cards: Sequence[Card]) -> str:
-    if not cards:
-        return ""
-    boxes = "".join(
-        f'<div class="card">{escape(card.label)}<b>{escape(card.value)}</b>'
-        f'<span class="lead">{escape(card.detail)}</span></div>'
-        for card in cards
-    )
-    return f'<div class="cards">{boxes}</div>'
-
-
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<div><h1>{title}</h1><p class="lead">{lead}</p></div>
-<button type="button" id="mode">Dark</button>
-</header>
-<main>
-{cards}
-{body}
-</main>
-<script type="application/json" id="data">{data}</script>
-<script>{plotly}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-_SCRIPT = """\
-(() => {
-  const { figures, templates } = JSON.parse(document.getElementById("data").textContent);
-  const button = document.getElementById("mode");
-  const draw = (mode) => {
-    document.documentElement.dataset.mode = mode;
-    button.textContent = mode === "dark" ? "Light" : "Dark";
-    figures.forEach((figure, i) => Plotly.react(
-      `figure-${i}`, figure.data, { ...figure.layout, template: templates[mode] },
-      { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] }));
-  };
-  const wanted = matchMedia("(prefers-color-scheme: dark)");
-  draw(wanted.matches ? "dark" : "light");
-  wanted.addEventListener("change", (event) => draw(event.matches ? "dark" : "light"));
-  button.addEventListener("click", () =>
-    draw(document.documentElement.dataset.mode === "dark" ? "light" : "dark"));
-})();
-"""
+    return (files("costmodel.reports") / "templates" / name).read_text(encoding="utf-8")

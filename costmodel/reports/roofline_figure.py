@@ -1,4 +1,4 @@
-"""The roofline chart as a plotly figure, and the offline page around it.
+"""The roofline chart as a plotly figure.
 
 FLOP per byte against FLOP/s, both logarithmic: a diagonal per memory level, a roof per precision
 and engine, ridge points where the two meet, an operator's dot sized by its share of the time.
@@ -14,19 +14,16 @@ import plotly.graph_objects as go
 
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
-from costmodel.reports.page import Card, Section, html_page, plain
-from costmodel.reports.prediction import notes_of
-from costmodel.reports.roofline_view import Diagonal, Dot, RooflineView, roofline_view
-from costmodel.reports.table import Column, Table
+from costmodel.reports.page import plain
+from costmodel.reports.roofline_view import Dot, RooflineView, roofline_view
+from costmodel.reports.roofs import Diagonal
 from costmodel.reports.text import (
-    count,
     percent,
     show_bytes,
     show_flops,
     show_flops_rate,
     show_intensity,
     show_macs,
-    show_rate,
     show_time,
 )
 from costmodel.units import format_si
@@ -36,7 +33,12 @@ TITLE_ROOM = 125
 """Pixels between panels: the axis title of one and the title of the next."""
 COLUMN_ROOM = 0.09
 """Share of the width between two columns."""
+LABEL = 16
+"""Pixels of a line of small text."""
 NAMES_IN_HOVER = 4
+
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+"""FLOP per byte from and to, FLOP/s from and to."""
 
 
 def roofline_figure(estimates: Sequence[Estimate], columns: int = 2) -> Any:
@@ -49,16 +51,22 @@ def roofline_figure(estimates: Sequence[Estimate], columns: int = 2) -> Any:
     return go.Figure(roofline_document(estimates, columns))
 
 
-def roofline_document(estimates: Sequence[Estimate], columns: int = 2) -> dict[str, Any]:
+def roofline_document(
+    estimates: Sequence[Estimate], columns: int = 2, ranges: Ranges | None = None
+) -> dict[str, Any]:
     """`roofline_figure` as plain data and layout.
 
     Many times quicker to make than objects of plotly, for a page that draws while one watches.
+
+    Args:
+        estimates: of any models, devices, batches and precisions.
+        columns: how many panels stand side by side.
+        ranges: of the axes, by default wide enough for these estimates.
     """
     views = [roofline_view(estimate) for estimate in estimates]
     width = min(columns, len(views))
     height = ceil(len(views) / width)
-    x_range = _union([view.x_range() for view in views])
-    y_range = _union([view.y_range() for view in views])
+    x_range, y_range = ranges or shared_ranges(views)
     data: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
     axes: dict[str, Any] = {}
@@ -73,7 +81,7 @@ def roofline_document(estimates: Sequence[Estimate], columns: int = 2) -> dict[s
         across, up = _domains(index, width, height)
         references = {"xref": place["xaxis"], "yref": place["yaxis"]}
         texts.append(_title(view, across, up))
-        texts += [{**text, **references} for text in _labels(view, x_range)]
+        texts += [{**text, **references} for text in _labels(view, x_range, y_range)]
         axes[f"xaxis{number}"] = {
             "type": "log", "dtick": 1, "exponentformat": "SI",
             "range": [log10(x) for x in x_range], "domain": across, "anchor": place["yaxis"],
@@ -101,7 +109,17 @@ def roofline_document(estimates: Sequence[Estimate], columns: int = 2) -> dict[s
         },
         "hovermode": "closest",
     }
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": theme.with_narrow(layout, len(named), kept=_on_narrow)}
+
+
+def _on_narrow(text: dict[str, Any]) -> bool:
+    """Whether an annotation is drawn on a narrow screen: titles and what is in use."""
+    return text["font"]["size"] != 10.5 and "yshift" not in text
+
+
+def shared_ranges(views: Sequence[RooflineView]) -> Ranges:
+    """Axes wide enough for several charts, so that they can be compared by eye."""
+    return _union([v.x_range() for v in views]), _union([v.y_range() for v in views])
 
 
 def _domains(index: int, width: int, height: int) -> tuple[list[float], list[float]]:
@@ -145,7 +163,7 @@ def _union(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, Any]]:
-    highest = view.roofs[-1].peak
+    highest = view.highest
     traces = []
     for diagonal in view.diagonals:
         x = [x_range[0], highest / diagonal.bandwidth]
@@ -159,14 +177,23 @@ def _lines(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, A
                 hovertemplate=f"{_diagonal_name(diagonal)}<extra></extra>", showlegend=False,
             )
         )  # fmt: skip
-    start = min(diagonal.bandwidth for diagonal in view.diagonals[:1])
+    fastest = max(diagonal.bandwidth for diagonal in view.diagonals)
     for number, roof in enumerate(reversed(view.roofs)):
-        fastest = max(start, *(diagonal.bandwidth for diagonal in view.diagonals))
         traces.append(
             _scatter(
                 x=[roof.peak / fastest, x_range[1]], y=[roof.peak] * 2, mode="lines",
                 line={"color": theme.ROOF, "width": 2.5, "dash": theme.DASHES[number % 6]},
                 hovertemplate=f"{plain(roof.label)}: {show_flops_rate(roof.peak)}<extra></extra>",
+                showlegend=False,
+            )
+        )  # fmt: skip
+    for roof in view.others:
+        traces.append(
+            _scatter(
+                x=[roof.peak / fastest, x_range[1]], y=[roof.peak] * 2, mode="lines",
+                line={"color": theme.ROOF, "width": 1, "dash": "dot"},
+                hovertemplate=f"{plain(roof.label)}: {show_flops_rate(roof.peak)}, not used here"
+                "<extra></extra>",
                 showlegend=False,
             )
         )  # fmt: skip
@@ -199,35 +226,58 @@ def _diagonal_name(diagonal: Diagonal) -> str:
     return f"{plain(diagonal.level)} {format_si(diagonal.bandwidth, 'B/s')}"
 
 
-def _labels(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, Any]]:
-    common = {"showarrow": False, "font": {"size": 12}}
-    # The highest of several roofs is named above its line, the others below, so that two
-    # close roofs do not write over each other.
-    above = view.roofs[-1] if len(view.roofs) > 1 else None
-    roofs = [
-        {
-            **common, "x": log10(x_range[1]), "y": log10(roof.peak), "xanchor": "right",
-            "yanchor": "bottom" if roof is above else "top", "align": "right", "xshift": -2,
-            "text": f"{plain(roof.label)}<br>{show_flops_rate(roof.peak)}",
-        }
-        for roof in view.roofs
-    ]  # fmt: skip
-    # A diagonal is named above its upper end, higher where the next one ends close by.
-    top = view.roofs[-1].peak
+def _labels(
+    view: RooflineView, x_range: tuple[float, float], y_range: tuple[float, float]
+) -> list[dict[str, Any]]:
+    return [*_roof_labels(view, x_range, y_range), *_diagonal_labels(view, x_range)]
+
+
+def _roof_labels(
+    view: RooflineView, x_range: tuple[float, float], y_range: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Names at the right end of the roofs; those in use come first, others where there is room."""
+    per_decade = PANEL_HEIGHT / log10(y_range[1] / y_range[0])
+    lines = [log10(roof.peak) * per_decade for roof in (*view.roofs, *view.others)]
+    taken: list[float] = []
+    labels = []
+    for roof in (*view.roofs, *view.others):
+        used, line = roof in view.roofs, log10(roof.peak) * per_decade
+        above = not any(line < other < line + LABEL for other in lines)
+        middle = line + (LABEL / 2 if above else -LABEL / 2)
+        if any(abs(middle - other) < LABEL for other in taken):
+            if not used:
+                continue
+            above, middle = not above, 2 * line - middle
+        taken.append(middle)
+        labels.append(
+            {
+                "showarrow": False, "font": {"size": 12 if used else 10.5}, "xanchor": "right",
+                "x": log10(x_range[1]), "y": log10(roof.peak), "xshift": -2,
+                "yanchor": "bottom" if above else "top", "opacity": 1 if used else 0.8,
+                "text": f"{plain(roof.label)} {show_flops_rate(roof.peak)}",
+            }
+        )  # fmt: skip
+    return labels
+
+
+def _diagonal_labels(view: RooflineView, x_range: tuple[float, float]) -> list[dict[str, Any]]:
+    """A diagonal is named above its upper end, higher where the next one ends close by."""
+    top = view.highest
     decades = log10(x_range[1] / x_range[0])
-    diagonals: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
     ends: list[float] = []
     for diagonal in sorted(view.diagonals, key=lambda d: -d.bandwidth):
         end = log10(top / diagonal.bandwidth)
         level = next(i for i in range(99) if i >= len(ends) or end - ends[i] > 0.22 * decades)
         ends[level : level + 1] = [end]
-        diagonals.append(
+        labels.append(
             {
-                **common, "x": end, "y": log10(top), "xanchor": "center", "yanchor": "bottom",
-                "yshift": 8 + 16 * level, "text": _diagonal_name(diagonal),
+                "showarrow": False, "font": {"size": 12}, "x": end, "y": log10(top),
+                "xanchor": "center", "yanchor": "bottom", "yshift": 8 + 16 * level,
+                "text": _diagonal_name(diagonal),
             }
         )  # fmt: skip
-    return roofs + diagonals
+    return labels
 
 
 def _dots(view: RooflineView, kind: str, legend: bool) -> dict[str, Any]:
@@ -270,86 +320,3 @@ def hover_text(dot: Dot) -> str:
         f"{show_time(dot.time)} each, {percent(dot.share)} of the time together",
     ]
     return "<br>".join(lines)
-
-
-def roofline_page(estimates: Sequence[Estimate]) -> str:
-    """The chart and what does not fit on it, as one offline HTML page."""
-    views = [roofline_view(estimate) for estimate in estimates]
-    models = ", ".join(dict.fromkeys(estimate.graph.name for estimate in estimates))
-    sections = [
-        Section(
-            "Roofline",
-            "A dot is an operator (equal ones share it), its area the share of the time. Near a "
-            "diagonal, moving data limits it; near a roof, arithmetic does. The thick diagonal is "
-            "main memory; what lies above it is helped by a cache, what lies far below loses time "
-            "to launching, padding or narrow shapes.",
-            roofline_figure(estimates, columns=_columns(estimates)),
-        )
-    ]
-    left_out = [view for view in views if view.left_out]
-    if left_out:
-        sections.append(
-            Section(
-                "Without arithmetic",
-                "These operators only move data: their intensity is 0 FLOP/byte, which "
-                "logarithmic axes cannot show.",
-                tables=tuple(_left_out(view) for view in left_out),
-            )
-        )
-    notes = notes_of(estimates)
-    if notes:
-        sections.append(Section("Notes", items=notes))
-    sections.append(Section("Where the ceilings come from", items=_sources(views)))
-    return html_page(
-        f"Roofline of {models}",
-        "Predicted from operator shapes and device peaks; nothing was measured.",
-        sections,
-        [_card(estimate) for estimate in estimates],
-    )
-
-
-def _columns(estimates: Sequence[Estimate]) -> int:
-    """Panels side by side: one per device if they are few, so that a row is a model."""
-    devices = len({estimate.device for estimate in estimates})
-    return devices if devices in (2, 3) else 2
-
-
-def _card(estimate: Estimate) -> Card:
-    share = estimate.time_by_bound[estimate.bound] / estimate.latency
-    return Card(
-        f"{estimate.graph.name} on {estimate.device}, batch {estimate.batch}, "
-        f"{estimate.precision.name}",
-        show_time(estimate.latency),
-        f"{show_rate(estimate.throughput)} samples/s; {percent(share)} {estimate.bound} bound; "
-        f"{show_flops_rate(estimate.achieved_flops)}",
-    )
-
-
-def _left_out(view: RooflineView) -> Table:
-    columns = (
-        Column("operator", "operator", right=False),
-        Column("op", "op", right=False),
-        Column("count", "count"),
-        Column("bytes", "bytes moved, each", show_bytes),
-        Column("time_s", "time, each", show_time),
-        Column("time_share", "share together", percent),
-    )
-    rows = tuple(
-        (dot.names[0], dot.op, len(dot.names), dot.bytes, dot.time, dot.share)
-        for dot in view.left_out
-    )
-    e = view.estimate
-    total = percent(sum(dot.share for dot in view.left_out))
-    title = f"{e.graph.name} on {e.device}, batch {e.batch}, {e.precision.name}: "
-    what = count(sum(len(dot.names) for dot in view.left_out), "operator")
-    return Table(f"{title}{what}, {total} of the time", columns, rows)
-
-
-def _sources(views: Sequence[RooflineView]) -> tuple[str, ...]:
-    lines: dict[str, None] = {}
-    for view in views:
-        profile = view.estimate.target.profile
-        for source in profile.sources.values():
-            text = f"{profile.name}: {source.publisher}, {source.title}, {source.section}"
-            lines[f"{text} ({source.date})"] = None
-    return tuple(lines)

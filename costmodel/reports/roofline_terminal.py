@@ -11,7 +11,8 @@ from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.prediction import notes_of
 from costmodel.reports.report import Report
-from costmodel.reports.roofline_view import Diagonal, Roof, RooflineView, roofline_view
+from costmodel.reports.roofline_view import RooflineView, roofline_view
+from costmodel.reports.roofs import Diagonal, Roof
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     percent,

@@ -6,6 +6,7 @@ All rates come from the engine's own ceilings, so that the chart and the estimat
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,28 +15,11 @@ from costmodel.estimation import Estimate
 from costmodel.formulas import get_formula
 from costmodel.formulas.notation import text
 from costmodel.graph import Op, TensorSpec
+from costmodel.reports.roofs import SAME, Diagonal, Roof, peak_roofs
 from costmodel.reports.text import show_shape
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.engine import BOUNDS
 from costmodel.roofline.operators import MATRIX_KINDS, compute_dtypes
-
-
-class Roof(NamedTuple):
-    """The peak of one dtype on one engine."""
-
-    label: str
-    peak: float
-    """FLOP/s."""
-
-
-class Diagonal(NamedTuple):
-    """The bandwidth of one memory level."""
-
-    level: str
-    bandwidth: float
-    """B/s."""
-    main: bool
-    """Whether it is the memory that the estimate reads from and writes to."""
 
 
 class Dot(NamedTuple):
@@ -83,6 +67,8 @@ class RooflineView:
     roofs: tuple[Roof, ...]
     diagonals: tuple[Diagonal, ...]
     dots: tuple[Dot, ...]
+    others: tuple[Roof, ...] = ()
+    """Peaks of the device that nothing here runs against: other precisions and engines."""
 
     @property
     def drawn(self) -> list[Dot]:
@@ -99,9 +85,14 @@ class RooflineView:
         """The main memory."""
         return next(diagonal for diagonal in self.diagonals if diagonal.main)
 
+    @property
+    def highest(self) -> float:
+        """The highest peak of the device that is drawn, in FLOP/s."""
+        return max(roof.peak for roof in (*self.roofs, *self.others))
+
     def x_range(self) -> tuple[float, float]:
         """FLOP per byte from and to, wide enough for all dots and ridge points."""
-        ridges = [roof.peak / self.main.bandwidth for roof in self.roofs]
+        ridges = [roof.peak / self.main.bandwidth for roof in (*self.roofs, *self.others)]
         values = [dot.intensity for dot in self.drawn] + ridges
         return 10 ** math.floor(math.log10(min(values) / 1.5)), max(values) * 15
 
@@ -109,7 +100,7 @@ class RooflineView:
         """FLOP/s from and to."""
         low = self.main.bandwidth * self.x_range()[0]
         values = [dot.achieved for dot in self.drawn] + [low]
-        return min(values) / 1.5, max(roof.peak for roof in self.roofs) * 8
+        return min(values) / 1.5, self.highest * 8
 
 
 def roofline_view(estimate: Estimate) -> RooflineView:
@@ -159,7 +150,16 @@ def roofline_view(estimate: Estimate) -> RooflineView:
     used = {dot.roof for dot in dots if dot.drawable} or set(roofs.values())
     ordered = sorted(used, key=lambda roof: roof.peak)
     main = float(limits.bandwidth[0])
-    return RooflineView(estimate, tuple(ordered), _diagonals(target, main), tuple(dots))
+    others = _other_roofs(target, ordered)
+    return RooflineView(estimate, tuple(ordered), _diagonals(target, main), tuple(dots), others)
+
+
+def _other_roofs(target: Target, used: Sequence[Roof]) -> tuple[Roof, ...]:
+    """The device's peaks, for the cores in use, that are not drawn as used."""
+    found = [Roof(r.label, r.peak * target.share) for r in peak_roofs(target.profile)]
+    return tuple(
+        r for r in found if all(max(r.peak / u.peak, u.peak / r.peak) > SAME for u in used)
+    )
 
 
 def formula_text(name: str) -> str:

@@ -6,6 +6,7 @@ with any form of colour blindness tell apart; a mark of its own for each kind sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 Mode = Literal["light", "dark"]
@@ -53,10 +54,65 @@ KINDS: dict[str, Mark] = {
 
 OTHER = Mark(GREY, "circle")
 
+PATTERNS = {"circle": "", "square": "/", "diamond": "\\", "cross": "+", "hexagon": "x", "x": "."}
+"""What stands for a mark in a bar, where kinds of one colour would look alike."""
+
+BOUNDS = {"compute": BLUE, "memory": ORANGE, "launch": PURPLE, "lanes": GREEN}
+"""Colours of what limits an operator."""
+
+BOX = "rgba(124,136,148,0.18)"
+"""A box around others: legible on either background."""
+
 
 def mark_of(kind: str) -> Mark:
     """Colour and symbol of a kind of operator."""
     return KINDS.get(kind, OTHER)
+
+
+def bar_style(kind: str) -> dict[str, Any]:
+    """Colour and pattern of a kind of operator where it has an area rather than a mark."""
+    mark = mark_of(kind)
+    shape = PATTERNS.get(mark.symbol, "|")
+    return {"color": mark.colour, "pattern": {"shape": shape, "size": 6, "solidity": 0.25}}
+
+
+def with_narrow(
+    layout: dict[str, Any],
+    entries: int,
+    *,
+    kept: Callable[[dict[str, Any]], bool] | None = None,
+) -> dict[str, Any]:
+    """A figure's layout with what a page changes in it on a narrow screen, as `layout.meta`.
+
+    Args:
+        layout: of the figure, as plain data with its height and margin.
+        entries: of the legend, which goes below the figure there.
+        kept: which annotations are kept there, by default all.
+    """
+    margin, lines = layout["margin"], (entries + 1) // 2 + 1 if entries else 0
+    room = 75 + 21 * lines
+    legend = {
+        **layout.get("legend", {}), "orientation": "h", "x": 0, "xref": "container",
+        "xanchor": "left", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11},
+    }  # fmt: skip
+    changes = {
+        "font": {"size": 11},
+        "height": layout["height"] + room - margin["b"],
+        "margin": {**margin, "l": min(margin["l"], 20), "r": min(margin["r"], 8), "b": room},
+        "legend": legend,
+    }
+    if kept is not None:
+        texts = [text for text in layout.get("annotations", ()) if kept(text)]
+        changes["annotations"] = texts
+    return {**layout, "meta": {"narrow": changes}}
+
+
+def fit_narrow(figure: Any, entries: int) -> Any:
+    """A plotly figure with `with_narrow` in its layout; the same object comes back."""
+    layout = figure.layout.to_plotly_json()
+    layout.pop("template", None)
+    figure.layout.meta = with_narrow(layout, entries)["meta"]
+    return figure
 
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -118,45 +174,15 @@ def template(mode: Mode) -> dict[str, Any]:
     }
 
 
-def style_sheet() -> str:
-    """CSS of a page: the colours of both modes as variables, then the layout."""
+def colour_variables() -> str:
+    """CSS that names the colours of both modes: light unless the page says dark; print is light."""
     modes = {
         mode: "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
         for mode, colours in PALETTE.items()
     }
     return (
-        f":root {{ {modes['light']}; color-scheme: light }}\n"
-        f":root[data-mode=dark] {{ {modes['dark']}; color-scheme: dark }}\n"
-        f"body {{ font-family: {FONT} }}\n{_LAYOUT}"
+        f":root {{ {modes['light']}; --bar: {BLUE}; color-scheme: light }}\n"
+        f"@media screen {{ :root[data-mode=dark] {{ {modes['dark']}; --bar: {SKY}; "
+        "color-scheme: dark } }\n"
+        f"body {{ font-family: {FONT} }}\n"
     )
-
-
-_LAYOUT = """\
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 110rem;
-  background: var(--page); color: var(--text); line-height: 1.5 }
-header { display: flex; gap: 1rem; align-items: start; justify-content: space-between }
-h1 { font-size: 1.6rem; margin: 0 }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem }
-p { margin: .3rem 0 .8rem; max-width: 80ch }
-.lead, caption, footer { color: var(--muted) }
-button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line);
-  border-radius: .4rem; padding: .3rem .8rem; cursor: pointer; white-space: nowrap }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)); gap: .8rem;
-  margin: 1.2rem 0 }
-.card { background: var(--panel); border: 1px solid var(--line); border-radius: .6rem;
-  padding: .7rem 1rem }
-.card b { display: block; font-size: 1.5rem; line-height: 1.3 }
-.figure { width: 100% }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .92rem }
-caption { text-align: left; padding: .2rem 0 .4rem }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left;
-  white-space: nowrap }
-th { color: var(--muted); font-weight: 600 }
-.number { text-align: right; font-variant-numeric: tabular-nums }
-.bad { color: var(--bad) }
-code { font-size: .95em }
-ul { padding-left: 1.2rem }
-@media print { button { display: none } body { max-width: none; padding: 0 } }
-"""
