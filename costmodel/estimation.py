@@ -224,6 +224,11 @@ class Estimate:
 
         return pandas.DataFrame(self.operators)
 
+    def _repr_html_(self) -> str:
+        from costmodel.reports.display import estimate_html
+
+        return estimate_html(self)
+
     def __repr__(self) -> str:
         return (
             f"Estimate({self.graph.name!r} on {self.device}, batch {self.batch}, "
@@ -291,6 +296,11 @@ class Sweep(Sequence[Estimate]):
 
     def __iter__(self) -> Iterator[Estimate]:
         return (self[i] for i in range(len(self)))
+
+    def _repr_html_(self) -> str:
+        from costmodel.reports.display import sweep_html
+
+        return sweep_html(self)
 
 
 @lru_cache(maxsize=64)

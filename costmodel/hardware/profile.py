@@ -352,6 +352,11 @@ class DeviceProfile(Entry):
 
         return profile_table(self)
 
+    def _repr_html_(self) -> str:
+        from costmodel.reports.display import device_html
+
+        return device_html(self)
+
 
 def numbers(entry: object, path: str = "") -> Iterator[tuple[str, Number]]:
     """Yield every number under a part of a profile, with its path such as "memory[0].capacity"."""
