@@ -18,7 +18,7 @@ from costmodel.measurement.kernel_prediction import measured_dispatch, predicted
 from costmodel.measurement.kernels import KernelTable, read_kernel_folder, read_kernels
 from costmodel.measurement.scoring import coverage, score, spearman
 from costmodel.measurement.transformers import read_transformers
-from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.constants import Constants
 
 HEADER = "opname,latency_ms,device,kernel_name,grid_x,grid_y,grid_z,b,h\n"
 ROWS = [

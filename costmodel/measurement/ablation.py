@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from costmodel.measurement.kernel_cases import Case, predict
-from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.constants import Constants
 
 NOTHING = 1e-30
 EVERYTHING = 1e30
@@ -22,7 +22,7 @@ NEUTRAL: dict[str, dict[str, float]] = {
     "l2 residency": {"residency_share": NOTHING},
     "power limit": {"flop_energy": NOTHING},
     "burst clock": {"burst_share": 0.0},
-    "overlap": {"overlap": 50.0, "product_overlap": 50.0},
+    "overlap": {"row_overlap": 50.0, "product_overlap": 50.0},
     "tile size": {"tile_ceiling": 1.0, "tile_half_side": NOTHING},
     "contraction": {"contraction_half": 0.0},
     "latency hiding": {"hiding_warps": NOTHING},

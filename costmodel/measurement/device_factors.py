@@ -72,6 +72,7 @@ def network_times(
         cache_share=constants.cache_share * factors.cache,
         launch=constants.launch * factors.launch,
         compiled_launch=constants.compiled_launch * factors.launch,
+        kernel_latency=constants.kernel_latency * factors.launch,
     )
     return operator_times(networks.operators, limits, columns, laws, constants)
 

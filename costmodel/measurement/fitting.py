@@ -21,7 +21,7 @@ from costmodel.measurement.ablation import NEUTRAL, ablated_errors
 from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
 from costmodel.measurement.kernels import KernelTable, read_kernel_folder
 from costmodel.measurement.scoring import Score, score
-from costmodel.roofline.laws.constants import Constants, constant_table, textbook_constants
+from costmodel.roofline.constants import Constants, constant_table, textbook_constants
 
 Array = np.ndarray
 

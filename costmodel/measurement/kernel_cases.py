@@ -11,8 +11,8 @@ from costmodel.hardware import load_device
 from costmodel.measurement.kernel_prediction import measured_dispatch, predicted_latency
 from costmodel.measurement.kernels import KernelTable
 from costmodel.roofline.ceilings import Target
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns, device_columns
-from costmodel.roofline.laws.constants import Constants
 
 Array = np.ndarray
 

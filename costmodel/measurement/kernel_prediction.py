@@ -8,8 +8,8 @@ import numpy as np
 
 from costmodel.errors import UsageError
 from costmodel.measurement.kernels import KernelTable
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.convolution import Convolution, convolution_time
 from costmodel.roofline.laws.gemm import Product, chosen_time
 from costmodel.roofline.laws.launch import timed_alone
@@ -110,8 +110,8 @@ def _batched(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array
 
 
 def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    conv = Convolution(
-        batch=sizes["b"],
+    conv = Convolution.square(
+        images=sizes["b"],
         channels=sizes["input_channel"],
         filters=sizes["output_channel"],
         kernel=sizes["kernel_size"],

@@ -36,9 +36,10 @@ from costmodel.measurement.timm_tables import is_timm_table, read_timm_table
 from costmodel.measurement.transformers import TransformerRun, read_transformers
 from costmodel.measurement.validation import Validation, merged, stack_cases, validate_networks
 from costmodel.roofline.ceilings import Target
+from costmodel.roofline.constants import DEFAULT
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import enabled_laws
-from costmodel.roofline.laws.constants import Constants as KernelConstants
+from costmodel.tracing.training_step import TrainingStep
 
 T = TypeVar("T")
 Track = Callable[[Iterable[Any], int], Iterator[Any]]
@@ -66,11 +67,8 @@ class Request:
         enabled_laws(self.without)
         if self.mode not in ("infer", "train"):
             raise UsageError(f"mode {self.mode!r}: expected infer or train")
-        if self.mode == "train":
-            raise UsageError(
-                "mode train: the tracer cannot record a training step yet; only inference can "
-                "be validated"
-            )
+        if self.mode == "train" and self.compiled:
+            raise UsageError("mode train: a compiled training step is not modelled; use --eager")
         for name, value, least in (("few-shot", self.few_shot, 0), ("limit", self.limit, 1)):
             if value is not None and value < least:
                 raise UsageError(f"{name} {value}: expected at least {least}")
@@ -82,6 +80,7 @@ class Request:
             self.layout or default.layout,
             default.compiled if self.compiled is None else self.compiled,
             self.fast_norm or default.fast_norm,
+            default.step,
         )
 
 
@@ -151,20 +150,38 @@ def conditions_of_name(name: str) -> RunConditions:
 
     >>> str(conditions_of_name("benchmark-infer-amp-nhwc-pt240-cu124-rtx4090-dynamo.csv"))
     'amp-fp16, nhwc, compiled'
+
+    A training table is one of SGD with Nesterov's momentum, as timm's script runs by default. Up
+    to release 1.13 of the framework (pt112) optimisers worked tensor by tensor, gradients were
+    set to zero and added to, and there was no fused attention.
     """
     words = set(name.lower().removesuffix(".csv").split("-"))
     precision = next((p for p in ("fp32", "fp16", "bf16", "tf32") if p in words), "fp32")
     if "amp" in words:
         precision = "amp-bf16" if "bf16" in words else "amp-fp16"
-    return RunConditions(precision, "nhwc" if "nhwc" in words else "nchw", "dynamo" in words)
+    step = None
+    if "train" in words:
+        old = any(word.startswith("pt1") for word in words)
+        step = TrainingStep(
+            optimizer="sgd-nesterov",
+            implementation="for-loop" if old else None,
+            accumulate=old,
+            fused_attention=not old,
+        )
+    layout = "nhwc" if "nhwc" in words else "nchw"
+    return RunConditions(precision, layout, "dynamo" in words, step=step)
 
 
 def _validate_timm(
     path: Path, target: Target, request: Request, load: GraphSource, track: Track
 ) -> Validation:
     stated = conditions_of_name(path.name)
-    conditions = request.conditions(stated)
-    rows = read_timm_table(path)
+    if stated.step is None and request.mode == "train":
+        stated = replace(stated, step=TrainingStep(optimizer="sgd-nesterov"))
+    conditions = replace(
+        request.conditions(stated), step=stated.step if request.mode == "train" else None
+    )
+    rows = read_timm_table(path, request.mode)
     named = choose(
         list(zip(labels(rows), rows, strict=True)),
         lambda pair: pair[0],
@@ -251,7 +268,7 @@ def _judge_kernels(
     except UsageError:
         return None
     judged = table.take(np.array(chosen))
-    predicted = predicted_latency(table.operator, judged.sizes, device, dispatch, KernelConstants())
+    predicted = predicted_latency(table.operator, judged.sizes, device, dispatch, DEFAULT)
     return Validation(
         against=path.name,
         device=target.label,

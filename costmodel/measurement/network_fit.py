@@ -11,7 +11,7 @@ import numpy as np
 from costmodel.errors import UsageError
 from costmodel.measurement.networks import Networks
 from costmodel.roofline.ceilings import Target
-from costmodel.roofline.constants import DEFAULT, Constants, ranges
+from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 
 Array = np.ndarray
 
@@ -48,7 +48,7 @@ def fit_networks(
     if not measured or not all(len(networks) for _, networks in measured):
         raise UsageError("nothing to fit to: no measured networks")
     free = list(names) if names is not None else [f.name for f in fields(Constants)]
-    limits = ranges()
+    limits = {row.name: row for row in constant_table()}
     low = np.array([limits[name].low for name in free])
     high = np.array([limits[name].high for name in free])
     share = (np.array([getattr(start, name) for name in free]) - low) / (high - low)

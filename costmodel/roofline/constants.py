@@ -1,174 +1,468 @@
-"""Every universal constant of the efficiency laws: value, unit, range, meaning.
+"""Every universal constant of the efficiency laws: value, range, unit, meaning and source.
 
 They are the same for all devices. What differs between devices comes from their profiles. The
-values were fitted on one device and judged on others; `FITTED` says with what, and
-`costmodel fit` derives them again. A test holds each inside its plausible range.
+values were fitted on some devices and judged on others; `costmodel fit` derives them again. A test
+holds each inside its plausible range.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
+from costmodel.errors import UnknownNameError, UsageError
 
-class Range(NamedTuple):
-    """What is physically plausible for a constant, and what it means."""
 
+class Constant(NamedTuple):
+    """One universal constant as a row of the table."""
+
+    name: str
+    value: float
     low: float
+    """Lowest plausible value."""
     high: float
     unit: str
     meaning: str
+    source: str
+    """What it was fitted to, or the document it comes from."""
+    guess: float
+    """Textbook value that a fit starts from where it must know nothing of a held-out device."""
 
 
-def _constant(value: float, low: float, high: float, unit: str, meaning: str) -> Any:
-    return field(default=value, metadata={"range": Range(low, high, unit, meaning)})
+def _constant(
+    value: float,
+    low: float,
+    high: float,
+    unit: str,
+    meaning: str,
+    source: str,
+    guess: float | None = None,
+) -> Any:
+    metadata = {
+        "low": low, "high": high, "unit": unit, "meaning": meaning, "source": source,
+        "guess": value if guess is None else guess,
+    }  # fmt: skip
+    return field(default=value, metadata=metadata)
 
 
-FITTED = (
-    "measured step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, "
-    "eager, fast-norm) and, for the constants named cpu_, on an i9-10940X (float32, compiled, "
-    "batch 1), huggingface/pytorch-image-models, results folder, Apache-2.0"
+_NETWORKS = (
+    "fit to step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, eager, "
+    "fast-norm; huggingface/pytorch-image-models, results folder, Apache-2.0)"
+)
+_CPU = (
+    "fit to step times of timm's networks on an i9-10940X (float32, compiled, batch 1; "
+    "huggingface/pytorch-image-models, results folder, Apache-2.0)"
+)
+_KERNELS = "float32 kernels of P4, P100, V100, T4 and A100 (NeuSight's published measurements)"
+_POINTWISE = f"fit to add, gelu and relu, {_KERNELS}"
+_ROWS = f"fit to softmax and layer norm, {_KERNELS}"
+_PRODUCTS = f"fit to batched products and linear layers, {_KERNELS}"
+_CONVOLUTIONS = f"fit to convolutions, {_KERNELS}"
+_JIA = (
+    "2,155 GB/s on a V100: Jia et al., Dissecting the NVIDIA Volta GPU architecture, 2018, "
+    "table 3.1"
 )
 
 
 @dataclass(frozen=True)
 class Constants:
-    """The constants of all laws. `replace` from dataclasses makes variants."""
+    """Values of all constants; `with_values` changes some."""
 
-    # combining
+    # Combining
     overlap: float = _constant(
-        1.76,
-        1.2,
-        8,
-        "1",
+        1.8, 1.2, 8, "1",
         "exponent of the norm that joins compute and memory time; high is full overlap",
-    )
+        _NETWORKS,
+    )  # fmt: skip
+    row_overlap: float = _constant(
+        2.5, 1.2, 8, "1",
+        "the same for norms and softmax of float32", _PRODUCTS,
+    )  # fmt: skip
+    product_overlap: float = _constant(
+        2.41, 1.5, 12, "1",
+        "the same for matrix products, which load one step ahead of their arithmetic",
+        _PRODUCTS, guess=4.0,
+    )  # fmt: skip
+    # Dispatch and launch
     launch: float = _constant(
-        8e-06, 2e-6, 8e-6, "s", "from one eager operator's end to the next one's start"
-    )
+        7.98e-06, 2e-06, 8e-06, "s",
+        "from one eager operator's end to the next one's start", _NETWORKS,
+    )  # fmt: skip
     compiled_launch: float = _constant(
-        2e-6, 5e-7, 1e-5, "s", "the same between kernels of a compiled graph"
-    )
-    # memory
-    dram_share: float = _constant(0.99, 0.6, 1, "1", "of the DRAM bandwidth, in long streams")
-    core_stream: float = _constant(
-        25e9,
-        5e9,
-        6e10,
-        "B/s",
-        "one CPU core's share of DRAM: its line fills in flight over latency",
-    )
+        2e-06, 5e-07, 1e-05, "s",
+        "the same between kernels of a compiled graph", _NETWORKS,
+    )  # fmt: skip
+    start_share: float = _constant(
+        0.51, 0.3, 0.9, "1",
+        "share of the host's time per operator that passes before its kernel starts",
+        _POINTWISE, guess=0.57,
+    )  # fmt: skip
+    norm_start_share: float = _constant(
+        0.834, 0.3, 1.0, "1",
+        "the same for a layer norm, which allocates three outputs first", _ROWS, guess=0.85,
+    )  # fmt: skip
+    kernel_latency: float = _constant(
+        8.9e-07, 2e-07, 8e-06, "s",
+        "shortest run of a kernel: launch of its blocks, first loads, drain",
+        _POINTWISE, guess=1e-06,
+    )  # fmt: skip
+    # Memory
+    dram_share: float = _constant(
+        0.888, 0.8, 0.97, "1",
+        "share of the DRAM bandwidth that long streams reach, Volta and later",
+        _POINTWISE, guess=0.9,
+    )  # fmt: skip
+    dram_share_pascal: float = _constant(
+        0.754, 0.65, 0.9, "1",
+        "the same for Pascal and earlier", _POINTWISE, guess=0.77,
+    )  # fmt: skip
+    dram_share_multilevel: float = _constant(
+        0.97, 0.85, 0.97, "1",
+        "the same for GDDR6X and GDDR7", _NETWORKS,
+    )  # fmt: skip
+    ecc_share: float = _constant(
+        0.848, 0.8, 0.95, "1",
+        "bandwidth left by in-line error correction: 7 of 8 bytes", _POINTWISE, guess=0.875,
+    )  # fmt: skip
     cache_share: float = _constant(
-        0.28, 0.2, 1, "1", "of 64 bytes per unit and clock, from the shared cache; not "
-        "fitted, since "
-        "a small cache does not show it: 2,155 GB/s on a V100 (Jia et al., Dissecting the NVIDIA "
-        "Volta GPU architecture, 2018, table 3.1)"
+        0.28, 0.2, 1, "1",
+        "of 64 bytes per unit and clock, from the shared cache; a small cache does not "
+        "show it", _JIA,
+    )  # fmt: skip
+    l2_bytes_per_clock: float = _constant(
+        38.3, 16, 64, "B",
+        "L2 bytes per clock and unit, where the profile has no L2 bandwidth",
+        _POINTWISE, guess=38.0,
+    )  # fmt: skip
+    residency_share: float = _constant(
+        0.489, 0.3, 1.2, "1",
+        "size of what stays in L2 between two kernels, as a share of L2", _POINTWISE, guess=0.75,
+    )  # fmt: skip
+    residency_steepness: float = _constant(
+        4, 1, 8, "1",
+        "steepness of the fall of L2 hits with the size",
+        "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
     write_residency: float = _constant(
-        0.1, 0, 1, "1", "of the chance that a read would hit, for a write not to reach DRAM"
-    )
-    # extra passes over the data, as a share of the operator's own traffic
-    strided_pass: float = _constant(0.158, 0, 4, "1", "reading a tensor that leaves gaps")
-    norm_pass: float = _constant(0.0005, 0, 2, "1", "normalisation: statistics before the result")
-    pooling_pass: float = _constant(0.028, 0, 4, "1", "pooling: overlapping windows")
-    movement_pass: float = _constant(1.21, 0, 2, "1", "copies into another order")
-    fused_reread: float = _constant(
-        1.0, 0, 2, "1", "reads again by a fused operator that reduces what it also passes on"
-    )
-    bias_pass: float = _constant(
-        1.76, 0, 2, "1", "convolution bias, added in place by an operator of its own; 1 is one "
-        "read and one write of the output"
+        0.184, 0, 1, "1",
+        "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
-    # matrix products
+    # Extra passes over the data, as a share of the operator's own traffic
+    strided_pass: float = _constant(
+        0.126, 0, 4, "1",
+        "reading a tensor that leaves gaps", _NETWORKS,
+    )  # fmt: skip
+    norm_pass: float = _constant(
+        0.000351, 0, 2, "1",
+        "normalisation: statistics before the result", _NETWORKS,
+    )  # fmt: skip
+    pooling_pass: float = _constant(
+        0.00631, 0, 4, "1",
+        "pooling: overlapping windows", _NETWORKS,
+    )  # fmt: skip
+    movement_pass: float = _constant(
+        1.14, 0, 2, "1",
+        "copies into another order", _NETWORKS,
+    )  # fmt: skip
+    fused_reread: float = _constant(
+        1.0, 0, 2, "1",
+        "reads again by a fused operator that reduces what it also passes on", _NETWORKS,
+    )  # fmt: skip
+    bias_pass: float = _constant(
+        1.75, 0, 2, "1",
+        "convolution bias, added in place by an operator of its own; 1 is one read and "
+        "one write of the output", _NETWORKS,
+    )  # fmt: skip
+    # Clocks and power
+    flop_energy: float = _constant(
+        1.6e-11, 8e-12, 3e-11, "J",
+        "board energy per float32 FLOP of dense work in a 12 nm process",
+        _PRODUCTS, guess=1.8e-11,
+    )  # fmt: skip
+    process_gain: float = _constant(
+        0.5, 0.35, 0.8, "1",
+        "energy per FLOP of one process generation over the one before",
+        "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
+    )  # fmt: skip
+    burst_share: float = _constant(
+        0.583, 0.02, 1.0, "1",
+        "share of the headroom between sustained and boost clock that short work uses",
+        _PRODUCTS, guess=0.4,
+    )  # fmt: skip
+    burst_window: float = _constant(
+        0.00131, 0.0002, 0.05, "s",
+        "length of dense work, repeated with pauses, at which half of that is gone",
+        _PRODUCTS, guess=0.0015,
+    )  # fmt: skip
+    # Products on matrix engines
     matrix_share: float = _constant(
-        1.0,
-        0.5,
-        1,
-        "1",
-        "of the matrix peak at the rated boost clock, for endless products",
-    )
+        1.0, 0.5, 1, "1",
+        "of the matrix peak at the rated boost clock, for endless products", _NETWORKS,
+    )  # fmt: skip
     contraction: float = _constant(
-        48.4, 0, 300, "elements", "depth spent filling and draining the pipeline of a tile"
-    )
+        44.0, 0, 300, "elements",
+        "depth spent filling and draining the pipeline of a tile", _NETWORKS,
+    )  # fmt: skip
     tile_edge: float = _constant(
-        0.002, 0, 100, "elements", "edge length lost per tile and side to loading operands"
-    )
+        0.00166, 0, 100, "elements",
+        "edge length lost per tile and side to loading operands", _NETWORKS,
+    )  # fmt: skip
     misaligned: float = _constant(
-        0.429, 0, 1, "1", "extra time of 16-bit products with sizes that are no multiple of 8"
-    )
-    grouped_share: float = _constant(0.901, 0.05, 1, "1", "of the matrix peak, grouped convolution")
-    grouped_contraction: float = _constant(7.66, 0, 200, "elements", "depth lost per group")
-    grouped_columns: float = _constant(19.2, 0, 200, "elements", "width lost per group")
-    # attention
-    attention_share: float = _constant(1.0, 0.05, 1, "1", "of the matrix peak, fused attention")
-    attention_contraction: float = _constant(7.58, 0, 300, "elements", "head size lost")
+        0.439, 0, 1, "1",
+        "extra time of 16-bit products with sizes that are no multiple of 8", _NETWORKS,
+    )  # fmt: skip
+    grouped_share: float = _constant(
+        0.887, 0.05, 1, "1",
+        "of the matrix peak, grouped convolution", _NETWORKS,
+    )  # fmt: skip
+    grouped_contraction: float = _constant(
+        8.68, 0, 200, "elements",
+        "depth lost per group", _NETWORKS,
+    )  # fmt: skip
+    grouped_columns: float = _constant(
+        16.1, 0, 200, "elements",
+        "width lost per group", _NETWORKS,
+    )  # fmt: skip
+    # Products in float32 on vector lanes
+    tile_ceiling: float = _constant(
+        0.968, 0.85, 1.0, "1",
+        "share of a unit's rate in the main loop of an endless tile", _PRODUCTS, guess=0.96,
+    )  # fmt: skip
+    tile_half_side: float = _constant(
+        26.8, 5, 60, "elements",
+        "side of the tile (root of its area) that reaches half of that", _PRODUCTS, guess=27.0,
+    )  # fmt: skip
+    tile_steepness: float = _constant(
+        2.05, 0.5, 4, "1",
+        "exponent of the side", _PRODUCTS, guess=1.6,
+    )  # fmt: skip
+    contraction_half: float = _constant(
+        7.93, 2, 60, "elements",
+        "steps of the contraction that prologue and epilogue of a tile take",
+        _PRODUCTS, guess=12.0,
+    )  # fmt: skip
+    hiding_warps: float = _constant(
+        2.38, 0.2, 8, "warps",
+        "warps on a unit at which half of the latency is hidden", _PRODUCTS, guess=2.5,
+    )  # fmt: skip
+    strided_share: float = _constant(
+        0.588, 0.3, 1.0, "1",
+        "DRAM throughput of tile loads across rows over that of streams, from Volta on",
+        _PRODUCTS, guess=0.55,
+    )  # fmt: skip
+    strided_share_pascal: float = _constant(
+        0.285, 0.15, 0.6, "1",
+        "the same for the kernels of Pascal and earlier, with 32-byte row segments",
+        _PRODUCTS, guess=0.28,
+    )  # fmt: skip
+    strided_rate_pascal: float = _constant(
+        0.846, 0.6, 1.0, "1",
+        "arithmetic rate of Pascal's kernels with both operands along the contraction, "
+        "over the others", _PRODUCTS, guess=0.82,
+    )  # fmt: skip
+    bias_passes: float = _constant(
+        1.66, 1.0, 3.0, "1",
+        "times that the result of a linear layer with bias is written or read",
+        _PRODUCTS, guess=2.2,
+    )  # fmt: skip
+    slab_share: float = _constant(
+        8.36, 0.2, 10, "1",
+        "size of the operand slab of a wave, in L2 sizes, at which half is read again",
+        _PRODUCTS, guess=2.0,
+    )  # fmt: skip
+    slab_steepness: float = _constant(
+        0.846, 0.5, 4, "1",
+        "steepness of that", _PRODUCTS, guess=2.0,
+    )  # fmt: skip
+    lockstep_share: float = _constant(
+        3.72, 0.3, 30, "1",
+        "bytes of one row of each block in flight, in L2 sizes, at which half of the "
+        "blocks of a wave have drifted too far apart to share loads", _PRODUCTS, guess=3.0,
+    )  # fmt: skip
+    lockstep_steepness: float = _constant(
+        1.25, 0.5, 4, "1",
+        "steepness of that", _PRODUCTS, guess=1.2,
+    )  # fmt: skip
+    # Attention
+    attention_share: float = _constant(
+        0.999, 0.05, 1, "1",
+        "of the matrix peak, fused attention", _NETWORKS,
+    )  # fmt: skip
+    attention_contraction: float = _constant(
+        7.89, 0, 300, "elements",
+        "head size lost", _NETWORKS,
+    )  # fmt: skip
     score_traffic: float = _constant(
-        0.928, 0, 2, "1", "of writing and reading float32 scores twice, off the fused path"
-    )
-    # convolution layout
+        0.904, 0, 2, "1",
+        "of writing and reading float32 scores twice, off the fused path", _NETWORKS,
+    )  # fmt: skip
+    # Layer norm and softmax in float32
+    norm_row_cycles: float = _constant(
+        625, 50, 1500, "clocks",
+        "clocks of a unit per row of a layer norm, besides its elements", _ROWS, guess=300.0,
+    )  # fmt: skip
+    norm_element_cycles: float = _constant(
+        0.358, 0.05, 2, "clocks",
+        "clocks of a unit per element of a layer norm", _ROWS, guess=0.7,
+    )  # fmt: skip
+    softmax_row_cycles: float = _constant(
+        328, 10, 1000, "clocks",
+        "clocks of a unit per row of a softmax with a block per row", _ROWS, guess=100.0,
+    )  # fmt: skip
+    softmax_element_cycles: float = _constant(
+        1.53, 0.05, 3, "clocks",
+        "clocks of a unit per element of the same", _ROWS, guess=1.0,
+    )  # fmt: skip
+    warp_softmax_share: float = _constant(
+        0.866, 0.5, 1.0, "1",
+        "DRAM throughput of a softmax with a warp per row over that of streams",
+        _ROWS, guess=0.9,
+    )  # fmt: skip
+    norm_reread_share: float = _constant(
+        0.43, 0.1, 6, "1",
+        "size of the rows in flight, in L2 sizes, at which half of the second reads of a "
+        "layer norm miss", _ROWS, guess=0.25,
+    )  # fmt: skip
+    softmax_reread_share: float = _constant(
+        4.27, 0.1, 6, "1",
+        "the same for the later reads of a softmax with a block per row", _ROWS, guess=4.0,
+    )  # fmt: skip
+    # Convolution in 16 bits: layout
     reorder_window: float = _constant(
-        1.58, 0, 2, "1", "of reading and writing both tensors again to convert 16-bit NCHW"
-    )
-    reorder_pointwise: float = _constant(0.316, 0, 2, "1", "the same, for 1x1 kernels")
-    reorder_grouped: float = _constant(1.46, 0, 3, "1", "the same, for grouped kernels")
-    # depthwise convolution on scalar lanes
+        1.63, 0, 2, "1",
+        "of reading and writing both tensors again to convert 16-bit NCHW", _NETWORKS,
+    )  # fmt: skip
+    reorder_pointwise: float = _constant(
+        0.296, 0, 2, "1",
+        "the same, for 1x1 kernels", _NETWORKS,
+    )  # fmt: skip
+    reorder_grouped: float = _constant(
+        1.46, 0, 3, "1",
+        "the same, for grouped kernels", _NETWORKS,
+    )  # fmt: skip
+    # Convolution in float32
+    implicit_rate: float = _constant(
+        0.837, 0.5, 1.0, "1",
+        "arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads, not for 1 x 1",
+        _CONVOLUTIONS, guess=0.85,
+    )  # fmt: skip
+    image_transform_share: float = _constant(
+        0.529, 0.2, 1.0, "1",
+        "DRAM throughput of Winograd's transforms of images over that of streams",
+        _CONVOLUTIONS, guess=0.6,
+    )  # fmt: skip
+    weight_transform_share: float = _constant(
+        0.269, 0.1, 1.0, "1",
+        "the same of its transform of the weights", _CONVOLUTIONS, guess=0.4,
+    )  # fmt: skip
+    winograd_rate: float = _constant(
+        0.756, 0.3, 1.0, "1",
+        "arithmetic rate of fused Winograd over GEMM: transforms in the main loop",
+        _CONVOLUTIONS, guess=0.75,
+    )  # fmt: skip
+    # Depthwise convolution on scalar lanes
     depthwise_tap: float = _constant(
-        3.52,
-        0.5,
-        30,
-        "cycles",
-        "per tap and output, NCHW, k = 1, 3, 5",
-    )
-    depthwise_output: float = _constant(117, 0, 300, "cycles", "per output besides its taps, NCHW")
+        3.23, 0.5, 30, "cycles",
+        "per tap and output, NCHW, k = 1, 3, 5", _NETWORKS,
+    )  # fmt: skip
+    depthwise_output: float = _constant(
+        110.0, 0, 300, "cycles",
+        "per output besides its taps, NCHW", _NETWORKS,
+    )  # fmt: skip
     depthwise_tap_other: float = _constant(
-        24.0,
-        0.5,
-        60,
-        "cycles",
-        "per tap and output, other sizes",
-    )
-    depthwise_tap_nhwc: float = _constant(0.155, 0.1, 30, "cycles", "per tap and output, NHWC")
-    depthwise_output_nhwc: float = _constant(135, 0, 400, "cycles", "per output, NHWC")
+        24.2, 0.5, 60, "cycles",
+        "per tap and output, other sizes", _NETWORKS,
+    )  # fmt: skip
+    depthwise_tap_nhwc: float = _constant(
+        0.172, 0.1, 30, "cycles",
+        "per tap and output, NHWC", _NETWORKS,
+    )  # fmt: skip
+    depthwise_output_nhwc: float = _constant(
+        124.0, 0, 400, "cycles",
+        "per output, NHWC", _NETWORKS,
+    )  # fmt: skip
     depthwise_tap_nhwc_other: float = _constant(
-        5.99, 0.5, 100, "cycles", "per tap and output, other sizes, NHWC"
-    )
-    # CPUs
-    cpu_matrix_share: float = _constant(
-        0.73, 0.1, 1, "1", "of the vector peak, for endless products and convolutions on CPU cores"
-    )
-    wide_vector_clock: float = _constant(
-        0.8, 0.6, 1, "1", "clock under 512-bit vectors on all cores, of the base clock"
-    )
-    cpu_contraction: float = _constant(1.0, 0, 1000, "elements", "depth lost per block on CPUs")
-    cpu_columns: float = _constant(18.4, 0, 300, "elements", "width lost per block on CPUs")
-    cpu_rows: float = _constant(
-        5.0, 0, 300, "elements", "rows lost per core in use: products are split over cores by rows"
-    )
-    cpu_depthwise_share: float = _constant(
-        0.17, 0.15, 1, "1", "of the vector peak, depthwise convolution on CPUs"
-    )
-    cpu_vector_share: float = _constant(
-        0.15, 0.15, 1, "1", "of the vector peak, other arithmetic on CPUs"
-    )
-    cpu_launch: float = _constant(
-        4e-6, 5e-7, 3e-5, "s", "to dispatch an operator on one CPU core, outside compiled graphs"
-    )
-    cpu_fork: float = _constant(
-        7.2e-06,
-        1e-07,
-        1e-05,
-        "s",
-        "to spread an operator over cores and wait for the last, per doubling",
-    )
-    # starved kernels
+        5.43, 0.5, 100, "cycles",
+        "per tap and output, other sizes, NHWC", _NETWORKS,
+    )  # fmt: skip
+    # Starved kernels
     starved_step: float = _constant(
-        494, 1, 2000, "cycles", "per plane, where one thread serves one output pixel of all planes"
-    )
+        493.0, 1, 2000, "cycles",
+        "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
+    )  # fmt: skip
+    # CPUs
+    cpu_dram_share: float = _constant(
+        0.99, 0.6, 1, "1",
+        "of the DRAM bandwidth that all cores together draw in long streams", _CPU,
+    )  # fmt: skip
+    core_stream: float = _constant(
+        25000000000.0, 5000000000.0, 60000000000.0, "B/s",
+        "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
+    )  # fmt: skip
+    cpu_matrix_share: float = _constant(
+        0.73, 0.1, 1, "1",
+        "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
+    )  # fmt: skip
+    wide_vector_clock: float = _constant(
+        0.8, 0.6, 1, "1",
+        "clock under 512-bit vectors on all cores, of the base clock", _CPU,
+    )  # fmt: skip
+    cpu_contraction: float = _constant(
+        1.0, 0, 1000, "elements",
+        "depth lost per block on CPUs", _CPU,
+    )  # fmt: skip
+    cpu_columns: float = _constant(
+        18.4, 0, 300, "elements",
+        "width lost per block on CPUs", _CPU,
+    )  # fmt: skip
+    cpu_rows: float = _constant(
+        5.0, 0, 300, "elements",
+        "rows lost per core in use: products are split over cores by rows", _CPU,
+    )  # fmt: skip
+    cpu_depthwise_share: float = _constant(
+        0.17, 0.15, 1, "1",
+        "of the vector peak, depthwise convolution on CPUs", _CPU,
+    )  # fmt: skip
+    cpu_vector_share: float = _constant(
+        0.15, 0.15, 1, "1",
+        "of the vector peak, other arithmetic on CPUs", _CPU,
+    )  # fmt: skip
+    cpu_launch: float = _constant(
+        4e-06, 5e-07, 3e-05, "s",
+        "to dispatch an operator on one CPU core, outside compiled graphs", _CPU,
+    )  # fmt: skip
+    cpu_fork: float = _constant(
+        7.2e-06, 1e-07, 1e-05, "s",
+        "to spread an operator over cores and wait for the last, per doubling", _CPU,
+    )  # fmt: skip
+
+    def with_values(self, values: Mapping[str, float]) -> Constants:
+        """Replace some values.
+
+        Raises:
+            UnknownNameError: if a name is no constant.
+            UsageError: if a value lies outside its plausible range.
+        """
+        known = {row.name: row for row in constant_table(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise UnknownNameError("constant", name, known)
+            low, high = known[name].low, known[name].high
+            if not low <= value <= high:
+                raise UsageError(f"{name} = {value:g} lies outside {low:g} to {high:g}")
+        return replace(self, **values)
 
 
-def ranges() -> dict[str, Range]:
-    """The plausible range, unit and meaning of every constant, by name."""
-    return {f.name: f.metadata["range"] for f in fields(Constants)}
+def constant_table(constants: Constants | None = None) -> tuple[Constant, ...]:
+    """All constants in the order of their declaration."""
+    values = constants or DEFAULT
+    return tuple(Constant(f.name, getattr(values, f.name), **f.metadata) for f in fields(Constants))
+
+
+def textbook_constants() -> Constants:
+    """The constants before any fit, as far as a textbook value is known."""
+    return Constants(**{f.name: f.metadata["guess"] for f in fields(Constants)})
 
 
 DEFAULT = Constants()

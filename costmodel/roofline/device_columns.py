@@ -45,6 +45,8 @@ class DeviceColumns:
     """Year of first availability."""
     in_line_ecc: Array
     """Whether error correction takes bandwidth of the main memory."""
+    multilevel_memory: Array
+    """Whether main memory signals with more than two levels (GDDR6X, GDDR7)."""
     generation: Array
     """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
 
@@ -55,6 +57,10 @@ class DeviceColumns:
         """Append axes of length 1, so that (devices,) broadcasts against (devices, ops)."""
         new = {f.name: getattr(self, f.name) for f in fields(self)}
         return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
+
+    def take(self, devices: Array) -> DeviceColumns:
+        """Some devices, by index or mask of the first axis."""
+        return DeviceColumns(**{f.name: getattr(self, f.name)[devices] for f in fields(self)})
 
 
 GENERATIONS = {
@@ -95,9 +101,18 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
         launch_overhead=column([p.launch_overhead for p in profiles]),
         year=column([float(p.year) for p in profiles]),
         in_line_ecc=np.array([_ecc(p) == "in-line" for p in profiles]),
+        multilevel_memory=np.array([_memory_type(p) in MULTILEVEL for p in profiles]),
         generation=column([_generation(p) for p in profiles]),
         resident_threads=column([_resident_threads(p) for p in profiles]),
     )
+
+
+MULTILEVEL = ("GDDR6X", "GDDR7")
+
+
+def _memory_type(profile: DeviceProfile) -> str | None:
+    level = profile.level(profile.main_memory)
+    return None if level is None else level.type
 
 
 def _ecc(profile: DeviceProfile) -> str | None:

@@ -8,7 +8,7 @@ and its memory time. Each law in `LAWS` adds one named physical effect and can b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from costmodel.errors import UnknownNameError
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.bandwidth import stream_bandwidth
 from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
+from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
-from costmodel.roofline.operators import OperatorColumns
+from costmodel.roofline.laws.power import flop_energy, sustained_clock
+from costmodel.roofline.operators import OperatorColumns, take
 
 Array = np.ndarray
 
@@ -44,6 +47,8 @@ LAWS: dict[str, str] = {
     "cores": "CPU cores lose depth, width and rows of products to blocking, and lanes elsewhere",
     "attention": "attention off the fused path writes its scores",
     "starved": "kernels with one thread per pixel leave the device idle",
+    "float32": "float32 products run on the tiles and algorithms that the library chooses",
+    "power": "dense float32 work lowers the clock of boards with little power",
 }
 """The efficiency laws by name."""
 
@@ -112,6 +117,12 @@ def operator_times(
         joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
     else:
         joined = np.maximum(busy, memory)
+    kernels = run.float32_kernels()
+    if kernels is not None:
+        known, busy_more = np.isfinite(kernels), compute >= memory
+        joined = np.where(known, kernels, joined)
+        compute = np.where(known & busy_more, kernels, compute)
+        memory = np.where(known & ~busy_more, kernels, memory)
     return Times(compute, memory, launch, lanes, joined + launch)
 
 
@@ -136,16 +147,21 @@ class _Run:
         self.gpu = devices.is_gpu[:, None, None]
         self.units, self.clock = column(devices.units, 1.0), column(devices.clock, 1e9)
         self.lanes, self.cache = column(devices.vector_lanes, 1.0), column(devices.l2_capacity)
-        dram = ceilings.bandwidth[:, None, None]
+        self.bandwidth = ceilings.bandwidth[:, None, None]
+        self.columns = replace(devices.expand(2), dram_bandwidth=self.bandwidth)
+        self.cpu = devices.is_cpu[:, None, None]
+        dram = self.bandwidth
         if self.on("threads"):
             drawn = self.units * constants.core_stream
-            dram = np.where(devices.is_cpu[:, None, None], np.minimum(dram, drawn), dram)
-        self.dram = dram * (constants.dram_share if self.on("dram") else 1.0)
+            dram = np.where(self.cpu, np.minimum(dram, drawn), dram)
+        if self.on("dram"):
+            stream = stream_bandwidth(self.columns, constants)
+            dram = np.where(self.cpu, dram * constants.cpu_dram_share, stream)
+        self.dram = dram
         assumed = constants.cache_share * self.units * self.clock * 64
         self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
-        self.cpu = devices.is_cpu[:, None, None]
         self.core_clock = _core_clock(devices, constants)[:, None, None]
         dispatch = np.where(operators.compiled, 0.0, constants.cpu_launch)
         spread = constants.cpu_fork * (1 + np.log2(np.maximum(self.units, 1)))
@@ -218,6 +234,36 @@ class _Run:
             rate = np.where(self.cpu, rate * dense * self.core_clock, rate)
             other = np.where(self.cpu, other * constants.cpu_vector_share * self.core_clock, other)
         return np.asarray(2 * ops.macs / rate + ops.other_flops / other)
+
+    def float32_kernels(self) -> Array | None:
+        """Time of float32 products and convolutions on GPUs, NaN for all else; never below the
+        roofline: what Winograd's algorithm saves beyond it is not counted on."""
+        ops, constants, columns = self.ops, self.constants, self.columns
+        float32 = np.array(ops.dtypes)[ops.matrix_code] == "float32"
+        covered = (ops.convolution | ops.product) & float32
+        lanes = (columns.is_gpu & np.isfinite(columns.vector_lanes))[:, 0, 0]
+        if not self.on("float32") or not covered.any() or not lanes.any():
+            return None
+        device = columns.take(lanes)
+        energy = flop_energy(device.year, constants)
+        if not self.on("launch"):
+            constants = replace(constants, kernel_latency=0.0)
+        seconds = np.full((len(lanes), *np.atleast_2d(ops.macs).shape), np.nan)
+        for rows, rate, law in (
+            (ops.convolution & float32, self.vector_rate, convolution_seconds),
+            (ops.product & float32, self.matrix_rate, product_seconds),
+        ):
+            if rows.any():
+                unit_rate = boost_rate = rate[lanes][..., rows][..., :1] / device.units
+                if self.on("power"):
+                    held = sustained_clock(device, unit_rate / device.clock, energy)
+                    unit_rate = unit_rate * np.nan_to_num(held / device.clock, nan=1.0)
+                found = law(take(ops, rows), unit_rate, boost_rate, device, constants)
+                where = np.ix_(lanes, np.arange(seconds.shape[1]), rows)
+                seconds[where] = found
+        plain = 2 * ops.macs / self.matrix_rate + ops.other_flops / self.vector_rate
+        bytes_ = ops.data_read + ops.weight_bytes + ops.bytes_written
+        return np.asarray(np.maximum(seconds, np.maximum(plain, bytes_ / self.bandwidth)))
 
     def lanes_time(self) -> Array:
         """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""

@@ -57,6 +57,8 @@ class OperatorColumns:
     """16-bit storage."""
     compiled: Array
     matrix: Array
+    product: Array
+    """Matrix products of their own, not behind a convolution or an attention."""
     convolution: Array
     grouped: Array
     depthwise: Array
@@ -72,6 +74,8 @@ class OperatorColumns:
     unfused: Array
     square: Array
     bias: Array
+    along_contraction: Array
+    """Products with both operands contiguous along the contraction."""
     dtypes: tuple[str, ...]
 
     @property
@@ -135,6 +139,7 @@ def operator_columns(
             len(workload.kinds), workload.graph.conditions.get("execution") == "compiled"
         ),
         matrix=is_kind(*MATRIX_KINDS),
+        product=is_kind("matmul"),
         convolution=is_kind("convolution"),
         grouped=is_kind("grouped convolution"),
         depthwise=is_kind("depthwise convolution"),
@@ -150,8 +155,19 @@ def operator_columns(
         unfused=trait("unfused"),
         square=trait("kernel_is_square"),
         bias=trait("bias"),
+        along_contraction=trait("along_contraction"),
         dtypes=dtypes,
     )
+
+
+def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:
+    """Some rows, by index or mask."""
+    values = {
+        field.name: getattr(operators, field.name)[..., rows]
+        for field in fields(OperatorColumns)
+        if field.name != "dtypes"
+    }
+    return OperatorColumns(**values, dtypes=operators.dtypes)
 
 
 def _distances(workload: Workload, which: str, scale: Array) -> tuple[Array, Array]:

@@ -53,7 +53,9 @@ class Traits(NamedTuple):
     """Kernel taps of a convolution, 0 for others."""
     kernel_is_square: bool
     bias: bool
-    """Convolution with a bias."""
+    """Convolution or product with a bias."""
+    along_contraction: bool
+    """Product with both operands contiguous along the contraction, as a linear layer has."""
     reduces: bool
     """A fused operator that reduces data which it also passes on: it reads it twice."""
     planes: float
@@ -168,7 +170,7 @@ def _traits(
 ) -> Traits:
     inputs = [graph.tensors[i] for i in op.inputs if i is not None]
     data = [spec for spec in inputs if not spec.is_weight]
-    output = graph.tensors[op.outputs[0]]
+    output = graph.tensors[op.outputs[0]] if op.outputs else inputs[0]
     first, second = _reuses(data, touched, so_far)
     image = len(output.shape) == 4
     main = data[0] if data else inputs[0] if inputs else output
@@ -185,10 +187,21 @@ def _traits(
         else 0,
         kernel_is_square=bool(square),
         bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
+        along_contraction=_is_along_contraction(op, inputs),
         reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
         planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
     )
+
+
+def _is_along_contraction(op: Op, inputs: list[TensorSpec]) -> bool:
+    name = op.target.partition("::")[2]
+    if name not in ("mm", "bmm", "matmul", "addmm", "baddbmm"):
+        return name == "linear"
+    *_, left, right = inputs
+    if len(right.shape) < 2 or left.strides is None or right.strides is None:
+        return False
+    return bool(left.strides[-1] == 1 and right.strides[-2] == 1 and right.shape[-1] > 1)
 
 
 _REDUCING = frozenset(

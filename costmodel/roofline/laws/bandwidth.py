@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.constants import Constants
 
 Array = np.ndarray
 
@@ -27,6 +27,7 @@ def is_pascal(device: DeviceColumns) -> Array:
 def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM that long streams reach."""
     share = np.where(is_pascal(device), constants.dram_share_pascal, constants.dram_share)
+    share = np.where(device.multilevel_memory, constants.dram_share_multilevel, share)
     ecc = np.where(device.in_line_ecc, constants.ecc_share, 1.0)
     reached: Array = device.dram_bandwidth * share * ecc
     return reached

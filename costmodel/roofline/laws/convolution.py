@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import is_pascal, memory_time, stream_bandwidth
-from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, chosen_time
 from costmodel.roofline.laws.library import implicit_choices, winograd_choices
 from costmodel.roofline.laws.overlap import p_norm
@@ -32,57 +32,78 @@ ALGORITHMS = ("implicit", "fused winograd", "unfused winograd")
 
 @dataclass(frozen=True)
 class Convolution:
-    """Sizes of dense square-kernel convolutions, arrays (ops,)."""
+    """Sizes of dense convolutions, arrays (ops,) or what broadcasts with them."""
 
-    batch: Array
+    images: Array
     channels: Array
     filters: Array
-    kernel: Array
-    size: Array
-    """Height and width of the input."""
-    stride: Array
-    padding: Array
+    taps: Array
+    """Elements of the kernel, 9 for 3 x 3."""
+    out: Array
+    """Side of the output, the root of its pixels."""
+    input_bytes: Array
+    unfolding: Array
+    """Times that an input element is used per filter: taps over the area of the stride."""
+    suits_winograd: Array
+    """3 x 3 with stride 1."""
 
-    @property
-    def out(self) -> Array:
-        """Height and width of the output."""
-        out: Array = (self.size + 2 * self.padding - self.kernel) // self.stride + 1
-        return out
-
-    @property
-    def input_bytes(self) -> Array:
-        """Bytes of the input."""
-        size: Array = 4.0 * self.batch * self.channels * self.size**2
-        return size
+    @staticmethod
+    def square(
+        images: Array,
+        channels: Array,
+        filters: Array,
+        kernel: Array,
+        size: Array,
+        stride: Array,
+        padding: Array,
+    ) -> Convolution:
+        """From the sides of a square image and a square kernel."""
+        return Convolution(
+            images=images,
+            channels=channels,
+            filters=filters,
+            taps=kernel**2,
+            out=(size + 2 * padding - kernel) // stride + 1,
+            input_bytes=4.0 * images * channels * size**2,
+            unfolding=np.maximum(1.0, kernel**2 / stride**2),
+            suits_winograd=(kernel == 3) & (stride == 1),
+        )
 
     @property
     def output_bytes(self) -> Array:
         """Bytes of the output."""
-        size: Array = 4.0 * self.batch * self.filters * self.out**2
+        size: Array = 4.0 * self.images * self.filters * self.out**2
         return size
 
     @property
     def weight_bytes(self) -> Array:
         """Bytes of the weights."""
-        size: Array = 4.0 * self.channels * self.filters * self.kernel**2
+        size: Array = 4.0 * self.channels * self.filters * self.taps
         return size
-
-    @property
-    def suits_winograd(self) -> Array:
-        """3 x 3 with stride 1."""
-        suits: Array = (self.kernel == 3) & (self.stride == 1)
-        return suits
 
 
 def convolution_time(
-    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+    conv: Convolution,
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+    boost_rate: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Seconds of the fastest algorithm and its index in `ALGORITHMS`, both (devices, ops)."""
+    """Seconds of the fastest algorithm and its index in `ALGORITHMS`, both (devices, ops).
+
+    Args:
+        conv: sizes.
+        unit_rate: FLOP/s of one unit at the clock that dense work leaves.
+        device: columns of the devices.
+        constants: of the laws.
+        boost_rate: the same at the boost clock, by default that of the vector lanes.
+    """
+    boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
     times = np.stack(
         np.broadcast_arrays(
             implicit_time(conv, unit_rate, device, constants),
             fused_winograd_time(conv, unit_rate, device, constants),
-            unfused_winograd_time(conv, unit_rate, device, constants),
+            unfused_winograd_time(conv, unit_rate, boost, device, constants),
         )
     )
     return times.min(0), times.argmin(0)
@@ -93,13 +114,13 @@ def implicit_time(
 ) -> Array:
     """Seconds of implicit GEMM with the fastest tile."""
     product = Product(
-        batches=np.ones_like(conv.batch),
-        rows=conv.batch * conv.out**2,
+        batches=np.ones_like(conv.images),
+        rows=conv.images * conv.out**2,
         columns=conv.filters,
-        contraction=conv.channels * conv.kernel**2,
-        unfolding=np.maximum(1.0, conv.kernel**2 / conv.stride**2),
+        contraction=conv.channels * conv.taps,
+        unfolding=conv.unfolding,
     )
-    rate = unit_rate * constants.implicit_rate
+    rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
     return chosen_time(product, implicit_choices(device), rate, device, constants, autotuned=True)[
         0
     ]
@@ -110,7 +131,7 @@ def fused_winograd_time(
 ) -> Array:
     """Seconds of fused Winograd F(2x2, 3x3) with the best block shape; inf where it can't be."""
     counts = [
-        np.ceil(conv.batch / images)
+        np.ceil(conv.images / images)
         * np.ceil(conv.out / (2 * down))
         * np.ceil(conv.out / (2 * across))
         for images, down, across in WINOGRAD_BLOCKS
@@ -128,10 +149,14 @@ def fused_winograd_time(
 
 
 def unfused_winograd_time(
-    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
+    conv: Convolution,
+    unit_rate: Array,
+    boost_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
 ) -> Array:
     """Seconds of Winograd F(4x4, 3x3) in four kernels; inf where it can't be."""
-    patches = conv.batch * np.ceil(conv.out / 4) ** 2
+    patches = conv.images * np.ceil(conv.out / 4) ** 2
     points = 36.0
     product = Product(
         batches=np.full_like(patches, points),
@@ -146,16 +171,15 @@ def unfused_winograd_time(
     images = (conv.input_bytes + around + conv.output_bytes) / constants.image_transform_share
     weights = conv.weight_bytes * (1 + points / 9) / constants.weight_transform_share
     transform = (images + weights) / stream + 3 * constants.kernel_latency
-    time = _at_shared_power(multiply, transform, unit_rate, device) + transform
+    time = _at_shared_power(multiply, transform, unit_rate, boost_rate) + transform
     allowed: Array = np.where(conv.suits_winograd, time, np.inf)
     return allowed
 
 
 def _at_shared_power(
-    multiply: Array, transform: Array, unit_rate: Array, device: DeviceColumns
+    multiply: Array, transform: Array, unit_rate: Array, boost_rate: Array
 ) -> Array:
     """Time of the products when the transforms, bound by memory, leave them power to spare."""
     share = multiply / (multiply + transform)
-    boost = 2 * device.vector_lanes * device.clock
-    time: Array = multiply * unit_rate / np.minimum(boost, unit_rate / share)
+    time: Array = multiply * unit_rate / np.minimum(boost_rate, unit_rate / share)
     return time

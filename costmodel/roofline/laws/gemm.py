@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import (
     hit_share,
@@ -28,7 +29,6 @@ from costmodel.roofline.laws.bandwidth import (
     stream_bandwidth,
     strided_bandwidth,
 )
-from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
@@ -57,9 +57,9 @@ class Product:
     element_bytes: float = 4.0
     unfolding: float | Array = 1.0
     """Times that the row operand repeats each stored element, as an implicit convolution does."""
-    result_passes: float = 1.0
+    result_passes: float | Array = 1.0
     """Times that the result is written or read, more than once where a bias is added to it."""
-    strided: bool = False
+    strided: bool | Array = False
     """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
     takes a short segment from each of its rows."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from costmodel.roofline.laws.constants import Constants
+from costmodel.roofline.constants import Constants
 
 Array = np.ndarray
 

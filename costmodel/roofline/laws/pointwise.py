@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import hit_share, memory_time, stream_bandwidth
-from costmodel.roofline.laws.constants import Constants
 from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
@@ -75,4 +75,4 @@ def _row_kernel_time(
     again = rereads * missed * np.asarray(rows) * row_bytes / stream_bandwidth(device, constants)
     memory = memory_time(traffic, traffic, device, constants) + again
     work = np.ceil(np.asarray(rows) / device.units) * clocks / device.clock
-    return p_norm(memory, work, constants.overlap)
+    return p_norm(memory, work, constants.row_overlap)
