@@ -2,7 +2,9 @@
 
 hf:CONFIG.json            any transformers configuration file
 hf:llama-3.1-8b           a well-known one, from `huggingface_models.yaml`
+hf:mamba                  any model type of the library, with its default configuration
 hf:llama-3.1-8b?decode=4096   one step of generation: a token after 4096 that are cached
+hf:CONFIG.json?attention=eager   scores written to memory, as the library did before 4.40
 
 The forward pass is that of inference over a whole sequence (the prefill of a language model); a
 decode step reads the cached keys and values and adds those of its token. Only the library's own
@@ -11,7 +13,6 @@ classes are built: no code or weights from anywhere else.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -22,9 +23,8 @@ import torch
 from torch import nn
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
-
-SEQUENCE = 512
-"""Tokens of a sample when none are asked for, or the model's longest if that is shorter."""
+from costmodel.tracing.huggingface_cache import filled_cache, one_sequence
+from costmodel.tracing.huggingface_inputs import example_inputs, positional
 
 _IGNORED = frozenset(
     {
@@ -54,10 +54,11 @@ def load_huggingface(
         TraceError: if the library cannot build the model.
     """
     path, _, options = name.partition("?")
-    context = _decode_context(name, options)
-    model = build(configuration(path))
+    chosen = _options(name, options)
+    context = _decode_context(name, chosen.get("decode"))
+    model = build(configuration(path), chosen.get("attention"))
     if context is None:
-        return model, _inputs(model, batch, sample)
+        return model, positional(model, example_inputs(model, batch, sample))
     if sample is not None:
         raise UsageError(f"hf:{name}: a decode step takes one token; leave out the input shape")
     return model, _decode_inputs(model, batch, context)
@@ -91,12 +92,26 @@ def configuration(name: str) -> dict[str, Any]:
             raise UsageError(f'{name}: not a transformers configuration: it has no "model_type"')
         return dict(_harmless(document))
     known = known_models()
-    if name not in known:
-        raise UnknownNameError(
-            "transformers model", name, known,
-            f"built in: {', '.join(known)}; for any other give its configuration, hf:config.json",
-        )  # fmt: skip
-    return dict(known[name]["config"])
+    if name in known:
+        return dict(known[name]["config"])
+    types = list(_library().CONFIG_MAPPING)
+    if name in types:
+        return {"model_type": name}
+    raise UnknownNameError(
+        "transformers model", name, [*known, *types],
+        f"built in: {', '.join(known)}; any model type of the library stands for its default "
+        "configuration; for any other give the file, hf:config.json",
+    )  # fmt: skip
+
+
+def _library() -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError(
+            "transformers is not installed; install it with: pip install 'roofline-costmodel[hf]'"
+        ) from None
+    return transformers
 
 
 def _harmless(value: Any) -> Any:
@@ -110,20 +125,18 @@ def _harmless(value: Any) -> Any:
 # ------------------------------------------------------------------- building
 
 
-def build(document: Mapping[str, Any]) -> nn.Module:
+def build(document: Mapping[str, Any], attention: str | None = None) -> nn.Module:
     """The model of a configuration, in float32 on the meta device.
+
+    `attention` is "eager" or "sdpa", by default fused and without masks where none are needed.
 
     Raises:
         UsageError: if transformers is not installed.
         UnknownNameError: for a model type or architecture the library does not have.
         TraceError: if the library cannot build it.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise UsageError(
-            "transformers is not installed; install it with: pip install 'roofline-costmodel[hf]'"
-        ) from None
+    transformers = _library()
+    one_sequence()
     entries = dict(document)
     kind = entries.pop("model_type")
     if kind not in transformers.CONFIG_MAPPING:
@@ -132,7 +145,7 @@ def build(document: Mapping[str, Any]) -> nn.Module:
         config = transformers.CONFIG_MAPPING[kind].from_dict(entries)
         config.use_cache = False
         with torch.device("meta"):
-            model = _architecture(transformers, document, config)
+            model = _architecture(transformers, document, config, attention)
     except UnknownNameError:
         raise
     except Exception as error:
@@ -143,19 +156,50 @@ def build(document: Mapping[str, Any]) -> nn.Module:
     return model
 
 
-def _architecture(transformers: Any, document: Mapping[str, Any], config: Any) -> nn.Module:
+def _architecture(
+    transformers: Any, document: Mapping[str, Any], config: Any, attention: str | None
+) -> nn.Module:
     names = document.get("architectures") or []
-    if not names:
-        model: nn.Module = transformers.AutoModel.from_config(config, trust_remote_code=False)
-        return model
-    found = getattr(transformers, str(names[0]), None)
-    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
-        models = [n for n in dir(transformers) if n.startswith(type(config).__name__[:4])]
-        raise UnknownNameError("transformers architecture", str(names[0]), models)
-    family: Any = found
-    attention = _unmasked_attention() if _needs_no_mask(family, config) else None
-    built: nn.Module = family._from_config(config, attn_implementation=attention)
-    return built
+    family: Any
+    if names:
+        family = getattr(transformers, str(names[0]), None)
+        if not (isinstance(family, type) and issubclass(family, transformers.PreTrainedModel)):
+            models = [n for n in dir(transformers) if n.startswith(type(config).__name__[:4])]
+            raise UnknownNameError("transformers architecture", str(names[0]), models)
+    else:
+        family = _usual_family(transformers, config)
+    if attention is None and _needs_no_mask(family, config):
+        attention = _unmasked_attention()
+    model: nn.Module = family._from_config(config, attn_implementation=attention)
+    return model
+
+
+def _usual_family(transformers: Any, config: Any) -> Any:
+    """The class meant by a configuration that names none.
+
+    Models that generate have their head; all others are the base model, or where the library has
+    none, the first of their tasks.
+    """
+    auto = transformers.models.auto.modeling_auto
+    kind = type(config)
+    if getattr(config, "is_encoder_decoder", False):
+        first = [auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+                 auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING]  # fmt: skip
+    elif kind not in auto.MODEL_FOR_MASKED_LM_MAPPING:
+        first = [auto.MODEL_FOR_CAUSAL_LM_MAPPING]
+    else:
+        first = []
+    tasks = [
+        v for n, v in vars(auto).items() if n.startswith("MODEL_FOR_") and n.endswith("_MAPPING")
+    ]
+    for mapping in (*first, auto.MODEL_MAPPING, *tasks):
+        if kind in mapping:
+            found = mapping[kind]
+            return found[0] if isinstance(found, (list, tuple)) else found
+    raise UnknownNameError(
+        "transformers model for", kind.__name__, [],
+        f'{kind.__name__} belongs to no model by itself; name one in "architectures"',
+    )  # fmt: skip
 
 
 def _needs_no_mask(family: Any, config: Any) -> bool:
@@ -181,76 +225,26 @@ def _unmasked_attention() -> str:
     return "unmasked_sdpa"
 
 
-# --------------------------------------------------------------------- inputs
-
-
-def _inputs(model: Any, batch: int, sample: Sequence[int] | None) -> tuple[Any, ...]:
-    config, main = model.config, model.main_input_name
-    shape = None if sample is None else tuple(sample)
-    if shape is not None and any(size < 1 for size in shape):
-        raise UsageError(f"input shape {shape}: sizes must be positive")
-    target: int | None = None
-    if main == "input_ids":
-        stated = [getattr(config, n, None) for n in ("max_position_embeddings", "n_positions")]
-        longest = min([SEQUENCE, *(int(n) for n in stated if n)])
-        shape = _of_rank(shape or (longest,), (1, 2), "(tokens,)")
-        if len(shape) == 2 and not config.is_encoder_decoder:
-            raise UsageError(f"input shape {shape}: expected (tokens,)")
-        target = shape[-1]
-        given = _tokens(batch, shape[0])
-    elif main == "pixel_values":
-        size = getattr(config, "image_size", 224)
-        height, width = size if isinstance(size, (list, tuple)) else (size, size)
-        default = (getattr(config, "num_channels", 3), height, width)
-        shape = _of_rank(shape or default, (3,), "(channels, height, width)")
-        given = torch.empty((batch, *shape), device="meta")
-    elif main == "input_features" and hasattr(config, "num_mel_bins"):
-        target = _of_rank(shape or (config.max_target_positions,), (1,), "(target tokens,)")[0]
-        frames = 2 * config.max_source_positions  # the second convolution halves them
-        given = torch.empty((batch, config.num_mel_bins, frames), device="meta")
-    else:
-        raise UsageError(
-            f"{type(model).__name__} takes {main!r}, for which no example input is known; build it "
-            "in a file of yours and use FILE.py:factory"
-        )
-    arguments: dict[str, Any] = {main: given}
-    order = inspect.signature(model.forward).parameters
-    masked = config._attn_implementation != "unmasked_sdpa"
-    if masked and model.can_generate() and "past_key_values" in order:
-        arguments["past_key_values"] = passing_cache(config)
-    if getattr(config, "is_encoder_decoder", False) and target is not None:
-        arguments["decoder_input_ids"] = _tokens(batch, target)
-    return _positional(model, arguments)
-
-
-def _of_rank(shape: tuple[int, ...], ranks: tuple[int, ...], expected: str) -> tuple[int, ...]:
-    if len(shape) not in ranks:
-        raise UsageError(f"input shape {shape}: expected {expected}")
-    return shape
-
-
-def _tokens(batch: int, count: int) -> torch.Tensor:
-    return torch.empty((batch, count), dtype=torch.int64, device="meta")
-
-
-def _positional(model: nn.Module, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Arguments in the order of the model's forward, None for those before that are not given."""
-    order = list(inspect.signature(model.forward).parameters)
-    missing = [name for name in arguments if name not in order]
-    if missing:
-        raise TraceError(f"{type(model).__name__}.forward takes no {', '.join(missing)}")
-    last = max(order.index(name) for name in arguments)
-    return tuple(arguments.get(name) for name in order[: last + 1])
-
-
 # --------------------------------------------------------------------- decode
 
 
-def _decode_context(name: str, options: str) -> int | None:
-    if not options:
+def _options(name: str, text: str) -> dict[str, str]:
+    """What follows the question mark: decode=TOKENS, attention=eager or sdpa, joined by &."""
+    options = {}
+    for part in filter(None, text.split("&")):
+        key, _, value = part.partition("=")
+        if key not in ("decode", "attention"):
+            raise UsageError(f"hf:{name}: no option {key!r}; known: decode=TOKENS, attention=eager")
+        options[key] = value
+    if options.get("attention", "eager") not in ("eager", "sdpa"):
+        raise UsageError(f"hf:{name}: expected ?attention=eager or ?attention=sdpa")
+    return options
+
+
+def _decode_context(name: str, value: str | None) -> int | None:
+    if value is None:
         return None
-    key, _, value = options.partition("=")
-    if key != "decode" or not value.isdigit() or int(value) < 1:
+    if not value.isdigit() or int(value) < 1:
         raise UsageError(f"hf:{name}: expected ?decode=TOKENS, the number of cached tokens")
     return int(value)
 
@@ -261,88 +255,10 @@ def _decode_inputs(model: Any, batch: int, context: int) -> tuple[Any, ...]:
         raise UsageError(
             f"{type(model).__name__}: a decode step needs a language model without an encoder"
         )
-    return _positional(
+    return positional(
         model,
         {
-            "input_ids": _tokens(batch, 1),
+            "input_ids": torch.empty((batch, 1), dtype=torch.int64, device="meta"),
             "past_key_values": filled_cache(model.config, batch, context),
         },
     )
-
-
-def passing_cache(config: Any) -> Any:
-    """A cache that keeps nothing: attention sees the keys and values of this forward only.
-
-    Without any cache the library looks at position values for packed sequences, which have none
-    on the meta device; with its own it would copy keys and values.
-    """
-    from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
-
-    class PassingLayer(DynamicLayer):  # type: ignore[misc]
-        def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            return key_states, value_states
-
-    def empty() -> Any:
-        cache_ = DynamicCache()
-        cache_.layer_class_to_replicate = PassingLayer
-        return cache_
-
-    return EncoderDecoderCache(empty(), empty()) if config.is_encoder_decoder else empty()
-
-
-def filled_cache(config: Any, batch: int, context: int) -> Any:
-    """A key-value cache that holds `context` tokens and has room for one more.
-
-    The new token's keys and values are written into it and nothing is moved, as serving engines
-    do; the library's growing cache would copy everything at each step.
-
-    Raises:
-        UsageError: for a model whose layers keep another state than keys and values.
-    """
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
-    class FilledLayer(DynamicLayer):  # type: ignore[misc]
-        def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-            super().__init__()
-            self.keys, self.values = keys, values
-            self.dtype, self.device = keys.dtype, keys.device
-            self.is_initialized = True
-
-        def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            self.keys[:, :, -1:] = key_states
-            self.values[:, :, -1:] = value_states
-            return self.keys, self.values
-
-        def get_seq_length(self) -> int:
-            return int(self.keys.shape[-2]) - 1
-
-    class FilledCache(DynamicCache):  # type: ignore[misc]
-        __dataclass_fields__ = ("tensors",)  # its tensors are inputs of the model
-
-        @property
-        def tensors(self) -> list[torch.Tensor]:
-            return [t for layer in self.layers for t in (layer.keys, layer.values)]
-
-    text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
-    window = getattr(text, "sliding_window", None)
-    if not kinds <= {"full_attention", "sliding_attention"} or (window and context >= window):
-        raise UsageError(
-            f"{text.model_type}: a decode step is known for layers that keep all keys and values; "
-            f"this one has {', '.join(sorted(kinds))}"
-            + (f" with a window of {window} tokens" if window else "")
-        )
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache_ = FilledCache()
-    cache_.layers = [
-        FilledLayer(
-            *(torch.empty((batch, heads, context + 1, size), device="meta") for _ in range(2))
-        )
-        for _ in range(text.num_hidden_layers)
-    ]
-    return cache_
