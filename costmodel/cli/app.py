@@ -19,8 +19,10 @@ from costmodel.cli import (
     explain,
     measure,
     predict,
+    report,
     reproduce,
     roofline,
+    search,
     summary,
     validate,
 )
@@ -44,7 +46,9 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("summary")(summary.summary)
 app.command("roofline")(roofline.roofline)
+app.command("report")(report.report)
 app.command("compare-ops")(compare_ops.compare_ops)
+app.command("search")(search.search)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
 app.command("validate")(validate.validate)

@@ -92,6 +92,11 @@ class Evaluator:
         self._slots = [_SlotTable(self.space, slot, i == 0, self.table)
                        for i, slot in enumerate(self.space.family.slots)]  # fmt: skip
 
+    def prepare(self) -> None:
+        """Trace every cell that any design of the space can have."""
+        for slot in self._slots:
+            slot.fill()
+
     def __call__(self, codes: Array) -> DesignColumns:
         """Cost designs.
 
@@ -175,7 +180,15 @@ class _SlotTable:
         seen = np.zeros(len(self._row), dtype=bool)
         seen[index] = True
         self._seen = np.flatnonzero(seen)
-        new = self._seen[self._row[self._seen] == UNKNOWN]
+        self._fill(self._seen)
+        return self, index
+
+    def fill(self) -> None:
+        """Trace the cells of all combinations."""
+        self._fill(np.arange(len(self._row)))
+
+    def _fill(self, wanted: Array) -> None:
+        new = wanted[self._row[wanted] == UNKNOWN]
         if len(new):
             picks = np.unravel_index(new, self._sizes) if self._sizes else ((0,) * len(new),)
             placed = [
@@ -184,7 +197,6 @@ class _SlotTable:
             ]
             self._row[new] = self._cells.index((cell, self._start) for cell, _ in placed)
             self._count[new] = [count for _, count in placed]
-        return self, index
 
     @property
     def used(self) -> Array:

@@ -111,9 +111,15 @@ def candidate(problem: Problem, code: Array) -> Candidate:
 def checked(problem: Problem, ranked: Ranked, count: int, feasible: bool) -> list[Candidate]:
     """The first of some designs, traced; where `feasible`, those only that hold every budget."""
     found: list[Candidate] = []
+    known: set[Any] = set()
     for code in ranked.codes:
         if len(found) == count:
             break
+        # Parameters may make no difference, as a split ratio where nothing is split.
+        cells = tuple(problem.space.family.cells(**problem.space.design(code)))
+        if cells in known:
+            continue
+        known.add(cells)
         made = candidate(problem, code)
         if not feasible or made.overrun <= 1:
             found.append(made)

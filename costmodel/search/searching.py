@@ -7,8 +7,8 @@ samplers propose designs; a study kept in a file is resumed by the next search o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from costmodel.errors import UsageError
 from costmodel.search.problem import Problem
 from costmodel.search.result import SearchResult, bindings, checked
 from costmodel.search.summary import Summary, merged
+
+if TYPE_CHECKING:
+    from costmodel.search.engines import Workers
 
 Array = np.ndarray
 Method = Literal["auto", "exhaustive", "tpe", "nsga2", "random"]
@@ -39,6 +42,7 @@ def search(
     seed: int = 0,
     storage: str | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> SearchResult:
     """The best designs of a problem, each checked by tracing the whole network.
 
@@ -51,6 +55,8 @@ def search(
         seed: of the sampler.
         storage: where a sampler's study is kept: a file, or a URL as optuna takes it.
         progress: called as the search goes on.
+        workers: of an engine (`engines.workers`), to go through a space in many processes; a
+            sampler works in this one.
 
     Raises:
         UsageError: for a space without designs or with too many to go through.
@@ -60,7 +66,7 @@ def search(
     if top < 1:
         raise UsageError(f"top {top}: expected at least 1")
     if chosen == "exhaustive":
-        summary = go_through(problem, progress)
+        summary = go_through(problem, progress, workers)
         notes: tuple[str, ...] = ()
     else:
         from costmodel.search.study import sample_designs
@@ -89,23 +95,35 @@ def _method(problem: Problem, method: Method) -> Method:
     return method
 
 
-def go_through(problem: Problem, progress: Progress | None = None) -> Summary:
-    """The summary of all designs.
+def go_through(
+    problem: Problem, progress: Progress | None = None, workers: Workers | None = None
+) -> Summary:
+    """The summary of all designs, the same however many workers there are.
 
     Raises:
         UsageError: if there are too many, or none.
     """
     chunks = chunks_of(problem)
+    found: Iterable[Summary | None]
+    if workers is None:
+        found = (_summary(problem, *chunk) for chunk in chunks)
+    else:
+        problem.evaluator.prepare()  # once here, rather than in every process
+        found = workers.map(_summary, [(problem, *chunk) for chunk in chunks])
     parts: list[Summary] = []
-    for start, stop in chunks:
-        codes = problem.space.numbered(start, stop)
-        if len(codes):
-            parts.append(problem.summarize(codes))
+    for (_, stop), part in zip(chunks, found, strict=True):
+        if part is not None:
+            parts.append(part)
         if progress is not None:
             progress(stop, problem.space.combinations)
     if not parts:
         raise problem.space.empty()
     return merged(parts, problem.axes)
+
+
+def _summary(problem: Problem, start: int, stop: int) -> Summary | None:
+    codes = problem.space.numbered(start, stop)
+    return problem.summarize(codes) if len(codes) else None
 
 
 def chunks_of(problem: Problem) -> list[tuple[int, int]]:

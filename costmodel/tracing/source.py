@@ -323,6 +323,25 @@ def _factory(path: Path, name: str) -> Any:
     return factory
 
 
+def load_function(source: str) -> Callable[..., Any]:
+    """A function in a file of code, FILE.py:function; this runs the file (see `trust`).
+
+    Raises:
+        UsageError: if there is no such file, or it must not run.
+        TraceError: if running it fails.
+        UnknownNameError: if it has no such function.
+    """
+    filename, _, name = source.rpartition(":")
+    path = Path(filename)
+    if not is_code(source):
+        raise UsageError(f"{source!r}: expected FILE.py:function")
+    if not path.is_file():
+        raise UsageError(f"{filename}: no such file")
+    require_trust(path)
+    found: Callable[..., Any] = _factory(path, name)
+    return found
+
+
 def _stated_shape(source: str, factory: Callable[[], Any]) -> Sequence[int] | None:
     """Shape of one sample that a factory carries as `input_shape`."""
     shape = getattr(factory, "input_shape", None)

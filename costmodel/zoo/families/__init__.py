@@ -3,6 +3,7 @@
 `family("fasternet").build(width=64)` gives a module; `families()` lists the names.
 """
 
+from costmodel.zoo.families.code import pytorch_code as pytorch_code
 from costmodel.zoo.families.design_file import design_text as design_text
 from costmodel.zoo.families.design_file import read_design as read_design
 from costmodel.zoo.families.family import Cell as Cell
@@ -26,5 +27,6 @@ __all__ = [
     "families",
     "family",
     "on_meta",
+    "pytorch_code",
     "read_design",
 ]

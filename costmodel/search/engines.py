@@ -1,0 +1,102 @@
+"""Engines: where work runs that is too much for one process.
+
+loky   processes of this machine
+dask   the workers of a Dask scheduler, by its address; without one, two processes are started
+ray    the nodes of a Ray cluster, by its address
+
+All three are joblib's back ends. Work is cut into calls that depend on nothing but their
+arguments, so a call whose worker dies is simply made again by the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from costmodel.errors import UsageError
+
+ENGINES = ("loky", "dask", "ray")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that make calls."""
+
+    engine: str
+    jobs: int
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Results of the calls, in the order of their arguments, as they become known."""
+        from joblib import Parallel, delayed
+
+        calls: Iterable[Any] = (delayed(function)(*each) for each in arguments)
+        parallel = Parallel(n_jobs=self.jobs, return_as="generator", batch_size=1)
+        return iter(parallel(calls))
+
+
+@contextmanager
+def workers(engine: str, address: str | None = None, jobs: int = -1) -> Iterator[Workers]:
+    """The workers of an engine, as long as the context lasts.
+
+    Args:
+        engine: one of `ENGINES`.
+        address: of the cluster's scheduler; loky takes none.
+        jobs: how many calls at once, -1 for as many as there are processors.
+
+    Raises:
+        UsageError: for an unknown engine, a missing package, or a cluster that does not answer.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine {engine!r}: expected {', '.join(ENGINES)}")
+    if jobs == 0 or jobs < -1:
+        raise UsageError(f"jobs {jobs}: expected at least 1, or -1 for all processors")
+    if engine == "loky" and address is not None:
+        raise UsageError("engine loky runs on this machine; --address is for dask and ray")
+    joblib = _need("joblib", "search")
+    with _connected(engine, address), joblib.parallel_config(backend=engine, n_jobs=jobs):
+        yield Workers(engine, jobs)
+
+
+@contextmanager
+def _connected(engine: str, address: str | None) -> Iterator[None]:
+    if engine == "dask":
+        distributed = _need("distributed", "cluster")
+        try:
+            client = (
+                distributed.Client(address, timeout="20s")
+                if address
+                else distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            )
+        except (OSError, ValueError) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise UsageError(f"dask at {address}: no scheduler answers ({text})") from error
+        with client:
+            yield
+    elif engine == "ray":
+        ray = _need("ray", "ray")
+        from ray.util.joblib import register_ray
+
+        try:
+            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+        except ConnectionError as error:
+            raise UsageError(f"ray at {address}: no cluster answers ({error})") from error
+        register_ray()
+        yield
+    else:
+        yield
+
+
+def _need(package: str, extra: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(package)
+    except ImportError:
+        how = f"'roofline-costmodel[{extra}]'" if extra != package else package
+        raise UsageError(
+            f"{package} is not installed; install it with: pip install {how}"
+        ) from None
