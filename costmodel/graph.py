@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from costmodel.errors import GraphError
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 Dim = Any
 """A size: an int, or a sympy expression when the graph was traced symbolically."""
 
-TensorKind = Literal["input", "parameter", "buffer", "constant", "activation"]
+TensorKind = Literal["input", "parameter", "buffer", "constant", "state", "activation"]
+"""A state is what an optimiser keeps from step to step, gradients that are added to among it."""
 
 DTYPE_BYTES: Mapping[str, float] = {
     "float64": 8,
@@ -113,7 +114,7 @@ class Op(NamedTuple):
     """Qualified path of the innermost module that ran it, "" for the root."""
     is_view: bool = False
     phase: str = "forward"
-    """"forward", "backward" or "optimizer"."""
+    """"forward", "recompute" (forward again, by checkpointing), "backward" or "optimizer"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,8 +299,10 @@ class Graph:
                 f"this release reads version {FORMAT_VERSION}"
             )
         try:
-            tensors = tuple(_read_tensor(i, t) for i, t in enumerate(document["tensors"]))
+            count = len(document["tensors"])
+            tensors = tuple(_read_tensor(i, t, count) for i, t in enumerate(document["tensors"]))
             ops = tuple(_read_op(i, o, len(tensors)) for i, o in enumerate(document["ops"]))
+            _check_order(ops)
             graph = cls(
                 name=str(document["name"]),
                 tensors=tensors,
@@ -320,6 +323,11 @@ class Graph:
 
     # ------------------------------------------------------------- display
 
+    def _repr_html_(self) -> str:
+        from costmodel.reports.display import graph_html
+
+        return graph_html(self)
+
     def __repr__(self) -> str:
         return (
             f"Graph({self.name!r}, {sum(not o.is_view for o in self.ops)} operators, "
@@ -328,42 +336,79 @@ class Graph:
 
 
 _MAX_DIM = 2**53  # beyond it float64 columns are no longer exact
+_MAX_RANK = 64  # what the frameworks allow
 
 
 def _read_size(where: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_DIM:
-        raise GraphError(f"{where}: expected a size from 0 to 2^53, got {value!r}")
+        raise GraphError(f"{where}: expected a size from 0 to 2^53, got {value!r:.80}")
     return value
 
 
 def _read_ids(where: str, values: Any, count: int) -> tuple[int, ...]:
+    if not isinstance(values, list):
+        raise GraphError(f"{where}: expected a list of tensors, got {values!r:.80}")
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-            raise GraphError(f"{where}: no tensor {value!r} (there are {count})")
+        if type(value) is not int or not 0 <= value < count:
+            raise GraphError(f"{where}: no tensor {value!r:.80} (there are {count})")
     return tuple(values)
 
 
-def _read_tensor(index: int, fields: dict[str, Any]) -> TensorSpec:
+def _read_tensor(index: int, fields: dict[str, Any], count: int) -> TensorSpec:
     where = f"tensors[{index}]"
-    spec = TensorSpec(**fields)
+    spec: Any = TensorSpec(**fields)
     if spec.id != index:
-        raise GraphError(f"{where}: id is {spec.id!r}, expected {index}")
-    if spec.dtype not in DTYPE_BYTES:
-        raise GraphError(f"{where}: unknown dtype {spec.dtype!r}")
-    if spec.kind not in ("input", "parameter", "buffer", "constant", "activation"):
-        raise GraphError(f"{where}: unknown kind {spec.kind!r}")
+        raise GraphError(f"{where}: id is {spec.id!r:.80}, expected {index}")
+    if not isinstance(spec.dtype, str) or spec.dtype not in DTYPE_BYTES:
+        raise GraphError(f"{where}: unknown dtype {spec.dtype!r:.80}")
+    if spec.kind not in get_args(TensorKind):
+        raise GraphError(f"{where}: unknown kind {spec.kind!r:.80}")
+    if not isinstance(spec.name, str):
+        raise GraphError(f"{where}: expected a text as name, got {spec.name!r:.80}")
+    _read_ids(f"{where}.storage", [spec.storage], count)
+    if not isinstance(spec.shape, list) or len(spec.shape) > _MAX_RANK:
+        raise GraphError(f"{where}: expected a shape of at most {_MAX_RANK} dimensions")
     shape = tuple(_read_size(f"{where}.shape", s) for s in spec.shape)
-    strides = None if spec.strides is None else tuple(int(s) for s in spec.strides)
-    if strides is not None and len(strides) != len(shape):
-        raise GraphError(f"{where}: {len(strides)} strides for {len(shape)} dimensions")
-    return spec._replace(shape=shape, strides=strides, batched=bool(spec.batched))
+    if prod(shape) > _MAX_DIM:
+        raise GraphError(f"{where}: {shape} has more than 2^53 elements")
+    strides = spec.strides
+    if strides is not None:
+        if not isinstance(strides, list) or any(type(step) is not int for step in strides):
+            raise GraphError(f"{where}: expected whole numbers as strides")
+        if len(strides) != len(shape):
+            raise GraphError(f"{where}: {len(strides)} strides for {len(shape)} dimensions")
+        strides = tuple(strides)
+    result: TensorSpec = spec._replace(shape=shape, strides=strides, batched=bool(spec.batched))
+    return result
 
 
 def _read_op(index: int, fields: dict[str, Any], count: int) -> Op:
     where = f"ops[{index}]"
-    op = Op(**fields)
-    if not isinstance(op.target, str) or not isinstance(op.attrs, dict):
+    op: Any = Op(**fields)
+    if not isinstance(op.target, str) or not op.target or not isinstance(op.attrs, dict):
         raise GraphError(f"{where}: expected a target name and an attribute object")
+    for name, value in (("module", op.module), ("phase", op.phase)):
+        if not isinstance(value, str):
+            raise GraphError(f"{where}.{name}: expected a text, got {value!r:.80}")
+    if not isinstance(op.is_view, bool):
+        raise GraphError(f"{where}.is_view: expected true or false, got {op.is_view!r:.80}")
+    if not isinstance(op.inputs, list):
+        raise GraphError(f"{where}.inputs: expected a list of tensors, got {op.inputs!r:.80}")
     _read_ids(f"{where}.inputs", [i for i in op.inputs if i is not None], count)
-    _read_ids(f"{where}.outputs", op.outputs, count)
-    return op._replace(inputs=tuple(op.inputs), outputs=tuple(op.outputs))
+    outputs = _read_ids(f"{where}.outputs", op.outputs, count)
+    result: Op = op._replace(inputs=tuple(op.inputs), outputs=outputs)
+    return result
+
+
+def _check_order(ops: tuple[Op, ...]) -> None:
+    """Every tensor is made once, and used after that."""
+    maker: dict[int, int] = {}
+    for index, op in enumerate(ops):
+        for tensor in op.outputs:
+            if tensor in maker:
+                raise GraphError(f"ops[{index}]: tensor {tensor} is made by ops[{maker[tensor]}]")
+            maker[tensor] = index
+    for index, op in enumerate(ops):
+        for used in op.inputs:
+            if used is not None and maker.get(used, -1) >= index:
+                raise GraphError(f"ops[{index}]: uses tensor {used} before it is made")

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from costmodel.errors import UncoveredOperatorError, UsageError
+from costmodel.errors import GraphError, UncoveredOperatorError, UsageError
 from costmodel.formulas.cost import Cost
 from costmodel.formulas.elementwise import operand_elements
 from costmodel.formulas.registry import (
@@ -211,16 +212,20 @@ def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
     row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
     rows: list[Row] = []
     for index, op in enumerate(graph.ops):
-        if op.is_view:
-            continue
+        if op.is_view or not (op.outputs or any(i is not None for i in op.inputs)):
+            continue  # nothing is moved
         binder = variants.get(op.target) or binder_of(op.target)
         row = bind_op(op, graph.inputs_of(op), graph.outputs_of(op), binder)
         binding = row.binding
         key = (binding.formula, tuple(binding.values.values()), binding.follows, *row[1:])
-        found = keys.get(key)
-        if found is None:
-            found = keys[key] = len(rows)
-            rows.append(row)
+        try:
+            found = keys.get(key)
+            if found is None:
+                _require_numbers(binding)
+                found = keys[key] = len(rows)
+                rows.append(row)
+        except _UNFIT as error:
+            raise _unfit(op, graph.inputs_of(op)) from error
         row_of_op[index] = found
     return Columns(graph, tuple(rows), row_of_op)
 
@@ -229,6 +234,24 @@ _VALID_TAPS: Mapping[str, Binder] = {
     "aten::convolution": bind_valid_convolution,
     "aten::_convolution": bind_valid_convolution,
 }
+
+
+_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a binding runs into when an operator has other tensors or attributes than it should."""
+
+
+def _unfit(op: Op, inputs: list[TensorSpec | None]) -> GraphError:
+    shapes = ", ".join("none" if x is None else str(x.shape) for x in inputs)
+    return GraphError(
+        f"{op.target} in {op.module or 'the model'}: inputs {shapes or 'none'} and attributes "
+        f"{op.attrs!s:.200} are not those of such an operator"
+    )
+
+
+def _require_numbers(binding: Binding) -> None:
+    for symbol, value in binding.values.items():
+        if not 0 <= float(value) < inf:
+            raise ValueError(f"{symbol} is {value}")
 
 
 def bind_op(
@@ -246,8 +269,11 @@ def bind_op(
         inputs: its input tensors, None where an optional one is absent.
         outputs: its output tensors.
         binder: how it fills in a formula; by default the one registered for its name.
+
+    Raises:
+        GraphError: if the tensors or attributes are none that such an operator can have.
     """
-    batched = any(y.batched for y in outputs)
+    batched = any(y.batched for y in outputs) or any(x is not None and x.batched for x in inputs)
     binder = binder or binder_of(op.target)
     if binder is None:
         data_elements, constant = operand_elements(inputs, batched)
@@ -257,7 +283,10 @@ def bind_op(
             e_x=data_elements, e_w=constant, e_y=written,
         )  # fmt: skip
     else:
-        binding = binder(op, inputs, outputs)
+        try:
+            binding = binder(op, inputs, outputs)
+        except _UNFIT as error:
+            raise _unfit(op, inputs) from error
     kind = binding.kind or get_formula(binding.formula).kind
     data: list[TensorSpec] = []
     weights: list[TensorSpec] = []
