@@ -10,6 +10,7 @@ from costmodel.formulas import blocks as blocks
 from costmodel.formulas import collective as collective
 from costmodel.formulas import convolution as convolution
 from costmodel.formulas import convolution_backward as convolution_backward
+from costmodel.formulas import convolution_gradients as convolution_gradients
 from costmodel.formulas import detection as detection
 from costmodel.formulas import einsum as einsum
 from costmodel.formulas import elementwise as elementwise

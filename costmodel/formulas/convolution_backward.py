@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from costmodel.formulas.convolution import SOURCE, conv2d, kind_of
 from costmodel.formulas.cost import Cost, S
 from costmodel.formulas.reduction import reduction
 from costmodel.formulas.registry import Binding, Inputs, Outputs, bind, binds, composition, required
 from costmodel.formulas.transposed_convolution import conv_transpose2d
-from costmodel.graph import Op
+from costmodel.graph import Op, TensorSpec
 
 
 @composition("convolution_backward", source=SOURCE + ", chapter 4")
@@ -66,27 +67,42 @@ def conv_transpose_backward(
 
 @binds("aten::convolution_backward")
 def bind_convolution_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    """All gradients, or the one that is asked for: as a kernel of its own if it is a product."""
     grad, x, weight = required(op, inputs, 0, 1, 2)
-    wanted = op.attrs.get("output_mask", (True, True, True))
+    wanted = tuple(int(w) for w in op.attrs.get("output_mask", (True, True, True)))
     transposed = op.attrs.get("transposed", False)
     kernel, g = weight.shape[2:], op.attrs.get("groups", 1)
     rank = len(kernel)
-    c_in = x.shape[-rank - 1]
+    kind = kind_of(g, x.shape[-rank - 1])
+    taps = {"k_h": prod(kernel[:-1]), "k_w": kernel[-1], "g": g}
+    data = {"n": prod(x.shape[: -rank - 1]), **_sizes("in", x, rank), **_sizes("out", grad, rank)}
+    if wanted == (0, 0, 1):
+        return bind(
+            "reduction", e_x=grad.numel, e_y=grad.shape[-rank - 1], f=1, follows=frozenset({"e_x"})
+        )
+    if wanted == (1, 0, 0):
+        name = "conv_transpose_input_gradient" if transposed else "convolution_input_gradient"
+        return bind(name, kind=kind, **data, **taps)
+    if wanted == (0, 1, 0):
+        # That of a transposed convolution is one of its mirror image, input for output.
+        mirror = {"n": data["n"], **_sizes("in", grad, rank), **_sizes("out", x, rank)}
+        sizes = mirror if transposed else data
+        return bind("convolution_weight_gradient", kind=kind, **sizes, **taps)
     return bind(
         "conv_transpose_backward" if transposed else "convolution_backward",
-        kind=kind_of(g, c_in),
-        n=prod(x.shape[: -rank - 1]),
-        c_in=c_in,
-        c_out=grad.shape[-rank - 1],
-        # Only products matter: one dimension has height 1, three fold depth into height.
-        h_in=prod(x.shape[-rank:-1]),
-        w_in=x.shape[-1],
-        h_out=prod(grad.shape[-rank:-1]),
-        w_out=grad.shape[-1],
-        k_h=prod(kernel[:-1]),
-        k_w=kernel[-1],
-        g=g,
-        grad_x=int(wanted[0]),
-        grad_w=int(wanted[1]),
-        grad_b=int(wanted[2]),
+        kind=kind,
+        **data,
+        **taps,
+        grad_x=wanted[0],
+        grad_w=wanted[1],
+        grad_b=wanted[2],
     )
+
+
+def _sizes(side: str, spec: TensorSpec, rank: int) -> dict[str, Any]:
+    """Channels and space; only products matter: one dimension has height 1, depth is in height."""
+    return {
+        f"c_{side}": spec.shape[-rank - 1],
+        f"h_{side}": prod(spec.shape[-rank:-1]),
+        f"w_{side}": spec.shape[-1],
+    }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from costmodel.errors import UnknownNameError, UsageError
 from costmodel.roofline.precision import PRECISIONS
+from costmodel.tracing.training_step import TrainingStep
 
 AUTOCAST = {"amp-fp16": "float16", "amp-bf16": "bfloat16"}
 """dtype by precision policy: traced under the framework's own autocast."""
@@ -16,7 +17,7 @@ LAYOUTS = ("nchw", "nhwc")
 
 @dataclass(frozen=True)
 class RunConditions:
-    """Precision policy, memory layout, execution and norms of a run in inference mode."""
+    """Precision policy, memory layout, execution and norms of a run."""
 
     precision: str = "fp32"
     """A uniform precision ("fp16"), or "amp-fp16", "amp-bf16" for autocast."""
@@ -24,6 +25,8 @@ class RunConditions:
     compiled: bool = False
     fast_norm: bool = False
     """timm's option to run norms in the precision of autocast."""
+    step: TrainingStep | None = None
+    """What a training step consists of; None for inference."""
 
     def __post_init__(self) -> None:
         known = (*PRECISIONS, *AUTOCAST)
@@ -53,8 +56,15 @@ class RunConditions:
             options["device_type"] = "cpu"
         if self.fast_norm:
             options["fast_norm"] = True
+        if self.step is not None:
+            default = asdict(TrainingStep())
+            chosen = {k: v for k, v in asdict(self.step).items() if v != default[k]}
+            options |= {"mode": "train", **chosen}
+            if device_kind == "cpu":
+                options["device_type"] = "cpu"
         return options
 
     def __str__(self) -> str:
         words = [self.precision, self.layout, self.execution]
-        return ", ".join(words + (["fast-norm"] if self.fast_norm else []))
+        words += ["fast-norm"] if self.fast_norm else []
+        return ", ".join(words + ([] if self.step is None else [str(self.step)]))

@@ -46,6 +46,24 @@ def run_device_typed(
     Returns:
         the tape, the inputs used and the result.
     """
+    mode, model, (args, kwargs) = fake_copy(model, (args, kwargs), layout, device_type, map_tensors)
+    tape = Tape(model)
+    with (
+        torch.no_grad(),
+        mode,
+        tape.paths.following(),
+        autocasting(device_type, autocast),
+        Recorder(tape) as recorder,
+        _FusedAttention(tape, recorder, device_type),
+    ):
+        result = model(*args, **kwargs)
+    return tape, (args, kwargs), result
+
+
+def fake_copy(
+    model: nn.Module, inputs: Any, layout: str, device_type: str, map_tensors: Any
+) -> tuple[FakeTensorMode, nn.Module, Any]:
+    """A model and its inputs as fake tensors of a device type, with the mode they belong to."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     device = torch.device(device_type, 0) if device_type != "cpu" else torch.device("cpu")
 
@@ -61,23 +79,11 @@ def run_device_typed(
             moved = fake(tensor)
             is_parameter = isinstance(tensor, nn.Parameter)
             memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved
-    model = copy.deepcopy(model, memo)
-    args, kwargs = map_tensors(args, fake), map_tensors(kwargs, fake)
-    tape = Tape(model)
-    with (
-        torch.no_grad(),
-        mode,
-        tape.paths.following(),
-        _autocast(device_type, autocast),
-        Recorder(tape) as recorder,
-        _FusedAttention(tape, recorder, device_type),
-    ):
-        result = model(*args, **kwargs)
-    return tape, (args, kwargs), result
+    return mode, copy.deepcopy(model, memo), map_tensors(inputs, fake)
 
 
 @contextmanager
-def _autocast(device_type: str, dtype: str | None) -> Iterator[None]:
+def autocasting(device_type: str, dtype: str | None) -> Iterator[None]:
     """`torch.autocast`, also on a machine without the device (which makes it switch itself off)."""
     if dtype is None:
         yield
