@@ -23,6 +23,7 @@ from costmodel.cli import (
     reproduce,
     roofline,
     search,
+    serve,
     summary,
     validate,
 )
@@ -49,6 +50,7 @@ app.command("roofline")(roofline.roofline)
 app.command("report")(report.report)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
 app.command("validate")(validate.validate)

@@ -4,6 +4,8 @@
 """
 
 from costmodel.zoo.families.code import pytorch_code as pytorch_code
+from costmodel.zoo.families.dense import BACKBONE as BACKBONE
+from costmodel.zoo.families.dense import SEGMENTER as SEGMENTER
 from costmodel.zoo.families.design_file import design_text as design_text
 from costmodel.zoo.families.design_file import read_design as read_design
 from costmodel.zoo.families.family import Cell as Cell
@@ -14,10 +16,24 @@ from costmodel.zoo.families.family import Value as Value
 from costmodel.zoo.families.family import families as families
 from costmodel.zoo.families.family import family as family
 from costmodel.zoo.families.family import on_meta as on_meta
+from costmodel.zoo.families.dpconv import DPCONV as DPCONV
+from costmodel.zoo.families.efficientnet import EFFICIENTNET as EFFICIENTNET
+from costmodel.zoo.families.efficientnet import EFFICIENTNET_COMPOUND as EFFICIENTNET_COMPOUND
 from costmodel.zoo.families.fasternet import FASTERNET as FASTERNET
+from costmodel.zoo.families.mobilenet import MOBILENET_V2 as MOBILENET_V2
+from costmodel.zoo.families.nasbench201 import NASBENCH201 as NASBENCH201
+from costmodel.zoo.families.vit import VIT as VIT
 
 __all__ = [
+    "BACKBONE",
+    "DPCONV",
+    "EFFICIENTNET",
+    "EFFICIENTNET_COMPOUND",
     "FASTERNET",
+    "MOBILENET_V2",
+    "NASBENCH201",
+    "VIT",
+    "SEGMENTER",
     "Cell",
     "Family",
     "Parameter",

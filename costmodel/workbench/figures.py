@@ -1,0 +1,276 @@
+"""View models as figures: plain data and layout, as plotly takes them.
+
+The roofline chart is the one of the reports; the others are drawn here, in the same colours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from costmodel.reports import theme
+from costmodel.reports.page import plain
+from costmodel.reports.roofline_figure import roofline_document
+from costmodel.reports.text import percent, show_bytes, show_macs, show_time
+from costmodel.units import format_si
+from costmodel.workbench.advice import Advice, Option
+from costmodel.workbench.blocks import block_times
+from costmodel.workbench.calculator import CalculatorView
+from costmodel.workbench.comparison import ComparisonView
+from costmodel.workbench.design import DesignView
+from costmodel.workbench.scaling import ScalingView
+from costmodel.workbench.screen import Screen
+from costmodel.workbench.state import controls_of
+from costmodel.workbench.tasks import BLOCKS
+
+Figure = dict[str, Any]
+
+CLEAR = "rgba(0,0,0,0)"
+BUDGET = {"color": theme.WARNING, "width": 1.5, "dash": "dash"}
+
+
+def styled(data: list[dict[str, Any]], layout: dict[str, Any], screen: Screen) -> Figure:
+    """A figure in the page's colours; its width is the page's."""
+    margin = {"l": 56, "r": 12, "t": 12, "b": 48}
+    figure = {
+        "template": theme.template(screen.mode),
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "autosize": True,
+        "margin": margin,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+        "uirevision": "same",
+        "font": {"family": theme.FONT, "size": 11 if screen.narrow else 13},
+        **layout,
+    }
+    return {"data": data, "layout": figure}
+
+
+def roofline(view: DesignView, screen: Screen) -> Figure:
+    """The operators of the design under the ceilings of the device."""
+    document = roofline_document([view.estimate])
+    layout = document["layout"]
+    narrow = (layout.pop("meta", None) or {}).get("narrow", {}) if screen.narrow else {}
+    kept = {
+        **layout, **narrow, "template": theme.template(screen.mode), "height": 560,
+        "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR, "autosize": True,
+    }  # fmt: skip
+    kept.pop("meta", None)
+    return {"data": document["data"], "layout": kept}
+
+
+def blocks(view: DesignView, screen: Screen) -> Figure:
+    """A bar per block, in the order they run, split by kind of operator."""
+    found = block_times(view.estimate)
+    kinds = [kind for kind in view.estimate.time_by_kind if view.estimate.time_by_kind[kind] > 0]
+    names = [plain(block.path) for block in found]
+    data = []
+    for kind in kinds:
+        seconds = [block.seconds.get(kind, 0.0) for block in found]
+        hovers = [
+            f"<b>{plain(block.path)}</b> {plain(block.what)}<br>{plain(kind)}: {show_time(part)}"
+            f"<br>block: {show_time(block.total)}, "
+            f"{percent(block.total / view.estimate.latency)} of the time"
+            for block, part in zip(found, seconds, strict=True)
+        ]
+        data.append(
+            {
+                "type": "bar", "name": plain(kind), "x": names, "y": [s * 1e3 for s in seconds],
+                "marker": {"color": theme.mark_of(kind).colour}, "hovertext": hovers,
+                "hovertemplate": "%{hovertext}<extra></extra>",
+            }
+        )  # fmt: skip
+    layout = {
+        "barmode": "stack", "bargap": 0.15, "height": 360,
+        "xaxis": {"type": "category", "tickangle": -60, "tickfont": {"size": 10}, "ticks": ""},
+        "yaxis": {"title": {"text": "ms"}, "rangemode": "tozero", "exponentformat": "none"},
+    }  # fmt: skip
+    return styled(data, layout, screen)
+
+
+def pareto(advice: Advice, screen: Screen) -> Figure:
+    """Capacity against latency: the best designs of each block, and where the present one is."""
+    columns, state = advice.choices.columns, advice.state
+    latency, capacity = columns.latency[0], columns.capacity
+    shown = np.ones(len(columns), dtype=bool)
+    for budget in advice.budgets:
+        if budget.name != "latency":
+            shown &= budget.use(columns) <= 1
+    kinds = np.array([str(design.get("block", "")) for design in advice.choices.designs])
+    labels = getattr(controls_of(state.task)["block"], "labels", BLOCKS)
+    data: list[dict[str, Any]] = []
+    for number, kind in enumerate(dict.fromkeys(kinds)):
+        rows = np.flatnonzero(shown & (kinds == kind))
+        front = _front(latency, capacity, rows)
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": labels.get(kind, "design"),
+                "x": (latency[front] * 1e3).tolist(), "y": capacity[front].tolist(),
+                "text": [_option_hover(advice.option(int(row))) for row in front],
+                "hovertemplate": "%{text}<extra></extra>",
+                "line": {"color": theme.SERIES[number], "width": 1.5},
+                "marker": {"symbol": theme.MARKS[number], "size": 7},
+            }
+        )  # fmt: skip
+    here = advice.view.estimate
+    you = (
+        f"<b>you are here</b><br>{show_time(here.latency)}, capacity "
+        f"{format_si(advice.capacity, '')}"
+    )
+    if advice.recommended is not None:
+        best = advice.recommended
+        data.append(
+            _spot("recommended", best.latency, best.capacity, _option_hover(best), screen, "square")
+        )
+    data.append(_spot("you are here", here.latency, advice.capacity, you, screen, "star"))
+    layout: dict[str, Any] = {
+        "height": 420,
+        "xaxis": {"type": "log", "title": {"text": "latency (ms)"}, **_plain_ticks()},
+        "yaxis": {"type": "log", "title": {"text": "capacity proxy"}, "exponentformat": "SI"},
+    }
+    limit = advice.view.budgets.latency
+    if limit is not None:
+        layout["shapes"] = [
+            {"type": "line", "x0": limit * 1e3, "x1": limit * 1e3, "xref": "x", "yref": "paper",
+             "y0": 0, "y1": 1, "line": BUDGET}
+        ]  # fmt: skip
+    return styled(data, layout, screen)
+
+
+def _front(latency: np.ndarray, capacity: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those of some rows that no other beats in latency and capacity, fastest first."""
+    order = rows[np.lexsort((-capacity[rows], latency[rows]))]
+    best = np.maximum.accumulate(capacity[order])
+    kept = np.concatenate([[True], best[1:] > best[:-1]]) if len(order) else np.zeros(0, bool)
+    return order[kept]
+
+
+def _option_hover(option: Option) -> str:
+    return (
+        f"<b>{plain(option.text)}</b><br>{show_time(option.latency)}, "
+        f"{show_bytes(option.memory)} at most<br>capacity {format_si(option.capacity, '')}, "
+        f"{format_si(option.parameters, '')} parameters, {show_macs(option.macs)} per image"
+    )
+
+
+def _spot(
+    name: str, latency: float, capacity: float, text: str, screen: Screen, symbol: str
+) -> dict[str, Any]:
+    colours = theme.PALETTE[screen.mode]
+    return {
+        "type": "scatter", "mode": "markers+text", "name": name, "x": [latency * 1e3],
+        "y": [capacity], "text": [f"<b>{name}</b>"], "hovertext": [text], "showlegend": False,
+        "hovertemplate": "%{hovertext}<extra></extra>", "cliponaxis": False,
+        "textposition": "bottom right" if symbol == "star" else "top left",
+        "marker": {
+            "symbol": symbol if symbol == "star" else f"{symbol}-open", "size": 17,
+            "color": colours["text"], "line": {"width": 2, "color": colours["text"]},
+        },
+    }  # fmt: skip
+
+
+def _plain_ticks() -> dict[str, Any]:
+    return {"exponentformat": "none", "dtick": "D2", "tickfont": {"size": 11}}
+
+
+def calculator(view: CalculatorView, screen: Screen) -> Figure:
+    """MACs and time of every form, relative to the standard convolution."""
+    names = [plain(layer.name) for layer in view.layers]
+    standard = view.standard
+    series = {
+        "MACs": ([layer.macs / standard.macs for layer in view.layers],
+                 [show_macs(layer.macs) for layer in view.layers], theme.BLUE),
+        f"time on {view.state.device}": ([layer.time / standard.time for layer in view.layers],
+                                         [show_time(layer.time) for layer in view.layers],
+                                         theme.ORANGE),
+    }  # fmt: skip
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": plain(name), "y": names, "x": shares,
+            "text": [f"{percent(s)}" for s in shares], "textposition": "auto",
+            "hovertext": texts, "hovertemplate": "%{y}: %{hovertext}<extra>%{fullData.name}</extra>",
+            "marker": {"color": colour}, "cliponaxis": False,
+        }
+        for name, (shares, texts, colour) in series.items()
+    ]  # fmt: skip
+    layout = {
+        "height": 90 + 62 * len(names), "barmode": "group", "bargap": 0.3,
+        "xaxis": {"tickformat": ".0%", "title": {"text": "of the standard convolution"},
+                  "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed", "ticks": "", "showline": False, "automargin": True},
+    }  # fmt: skip
+    return styled(data, layout, screen)
+
+
+def scaling(view: ScalingView, screen: Screen) -> Figure:
+    """Growth of MACs and of latency with phi."""
+    first, steps = view.steps[0], view.steps
+    phi = [step.phi for step in steps]
+    lines = {
+        "MACs by the rule": ([float(view.rule.macs(step.phi)) for step in steps], "dash"),
+        "MACs as built": ([step.macs / first.macs for step in steps], "solid"),
+        f"latency on {view.state.device}": ([s.latency / first.latency for s in steps], "solid"),
+    }
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter", "mode": "lines+markers", "name": plain(name), "x": phi, "y": values,
+            "line": {"color": theme.SERIES[number], "dash": dash, "width": 2.5},
+            "marker": {"symbol": theme.MARKS[number], "size": 8},
+            "hovertemplate": "φ = %{x}: %{y:.3g}x<extra>%{fullData.name}</extra>",
+        }
+        for number, (name, (values, dash)) in enumerate(lines.items())
+    ]  # fmt: skip
+    chosen = view.chosen
+    data.append(
+        {
+            "type": "scatter", "mode": "markers", "name": "chosen φ", "x": [chosen.phi],
+            "y": [chosen.latency / first.latency], "hoverinfo": "skip",
+            "marker": {"symbol": "star", "size": 16, "color": theme.PALETTE[screen.mode]["text"]},
+        }
+    )  # fmt: skip
+    layout = {
+        "height": 400,
+        "xaxis": {"title": {"text": "φ"}, "dtick": 1},
+        "yaxis": {"type": "log", "title": {"text": "times φ = 0"}, **_plain_ticks()},
+    }
+    return styled(data, layout, screen)
+
+
+def comparison(view: ComparisonView, screen: Screen) -> Figure:
+    """Latency by device with its 90 % interval."""
+    found = view.estimates
+    colours = theme.PALETTE[screen.mode]
+    low = [e.interval.low if e.interval else e.latency for e in found]
+    high = [e.interval.high if e.interval else e.latency for e in found]
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "showlegend": False,
+            "y": [plain(e.device) for e in found], "x": [e.latency * 1e3 for e in found],
+            "error_x": {
+                "type": "data", "symmetric": False, "color": theme.ROOF, "thickness": 2, "width": 6,
+                "array": [(h - e.latency) * 1e3 for h, e in zip(high, found, strict=True)],
+                "arrayminus": [(e.latency - lo) * 1e3 for lo, e in zip(low, found, strict=True)],
+            },
+            "marker": {
+                "size": 13, "color": [theme.BOUNDS.get(e.bound, theme.GREY) for e in found],
+                "line": {"width": 1, "color": colours["text"]},
+            },
+            "text": [f"{show_time(e.latency)}, {e.bound} bound" for e in found],
+            "hovertemplate": "<b>%{y}</b><br>%{text}<extra></extra>",
+        }
+    ]  # fmt: skip
+    layout: dict[str, Any] = {
+        "height": 110 + 44 * len(found),
+        "xaxis": {"type": "log", "title": {"text": "latency (ms), 90 % interval"},
+                  **_plain_ticks()},
+        "yaxis": {"autorange": "reversed", "ticks": "", "showline": False, "automargin": True},
+    }  # fmt: skip
+    if view.budgets.latency is not None:
+        at = view.budgets.latency * 1e3
+        layout["shapes"] = [
+            {"type": "line", "x0": at, "x1": at, "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
+             "line": BUDGET}
+        ]  # fmt: skip
+    return styled(data, layout, screen)

@@ -1,0 +1,132 @@
+"""Task presets: what is designed, which controls that has, and the network they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from costmodel.workbench.values import Choice, Steps, Value
+
+if TYPE_CHECKING:
+    from costmodel.zoo.families import Family
+
+Parameters = dict[str, Any]
+"""Of a family of networks."""
+
+BLOCKS = {
+    "conv": "Convolution",
+    "dwconv": "Depthwise",
+    "separable": "Separable",
+    "inverted": "Inverted residual",
+    "pconv": "PConv",
+    "patconv": "PATConv",
+}
+PARTIAL = ("pconv", "patconv")
+"""Blocks that work on a part of the channels."""
+RATIOS = {"1/8": "1/8", "1/4": "1/4", "1/2": "1/2"}
+EXPANSIONS = {"1": "1", "2": "2", "3": "3", "4": "4", "6": "6"}
+
+PROPORTIONS = (1, 2, 8, 2)
+"""Blocks of the four stages of FasterNet-T2."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One preset."""
+
+    title: str
+    text: str
+    """What is predicted, in a sentence."""
+    controls: Mapping[str, Value]
+    """What the design's own controls may hold, "block" to "patch"."""
+    hidden: tuple[str, ...]
+    """Controls that mean nothing here."""
+    family: Callable[[], Family]
+    parameters: Callable[[Mapping[str, Any]], Parameters]
+    """A state's values as parameters of the family."""
+    searched: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Values of the controls that a recommendation chooses among; the others stay as they are."""
+
+
+def stage_depths(blocks: int) -> tuple[int, int, int, int]:
+    """Blocks of each stage in about FasterNet's proportions, at least one each.
+
+    >>> stage_depths(13)
+    (1, 2, 8, 2)
+    """
+    first, second, _, last = (max(1, round(blocks * p / sum(PROPORTIONS))) for p in PROPORTIONS)
+    return first, second, blocks - first - second - last, last
+
+
+def _staged(values: Mapping[str, Any]) -> Parameters:
+    """Parameters of the FasterNet family: one kind of block in all stages."""
+    depths = stage_depths(values["depth"])
+    stages = range(1, 5)
+    return {
+        "width": values["width"],
+        **{f"depth{stage}": depth for stage, depth in zip(stages, depths, strict=True)},
+        **{f"kind{stage}": values["block"] for stage in stages},
+        "ratio": float(Fraction(values["ratio"])),
+        "expansion": float(values["expansion"]),
+        "resolution": values["resolution"],
+    }
+
+
+def _family(name: str) -> Family:
+    from costmodel.zoo.families import family
+
+    return family(name)
+
+
+def _convolutional(resolution: Steps) -> dict[str, Value]:
+    return {
+        "block": Choice(BLOCKS, "pconv"),
+        "depth": Steps(4, 40, 1, 13),
+        "width": Steps(16, 192, 8, 96),
+        "resolution": resolution,
+        "ratio": Choice(RATIOS, "1/4"),
+        "expansion": Choice(EXPANSIONS, "2"),
+        "patch": Choice({"16": "16"}, "16"),
+    }
+
+
+SEARCHED = {
+    "block": tuple(BLOCKS),
+    "depth": (4, 6, 8, 10, 13, 16, 20, 24, 28, 32, 36, 40),
+    "width": (16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192),
+}
+
+TASKS: Mapping[str, Task] = {
+    "classification": Task(
+        "Classification",
+        "An image classifier of four stages, 1000 classes.",
+        _convolutional(Steps(96, 384, 32, 224)),
+        ("patch",),
+        partial(_family, "fasternet"),
+        _staged,
+        SEARCHED,
+    ),
+    "detection": Task(
+        "Detection backbone",
+        "The four stages that a detector reads, without its neck and heads.",
+        _convolutional(Steps(320, 1280, 32, 640)),
+        ("patch",),
+        partial(_family, "fasternet_backbone"),
+        _staged,
+        SEARCHED,
+    ),
+    "segmentation": Task(
+        "Segmentation",
+        "The backbone and a fully convolutional head for 21 classes, scores for every pixel.",
+        _convolutional(Steps(256, 1024, 32, 512)),
+        ("patch",),
+        partial(_family, "fasternet_segmenter"),
+        _staged,
+        SEARCHED,
+    ),
+}
+
+DEFAULT_TASK = "classification"
