@@ -17,9 +17,9 @@ import numpy as np
 from costmodel.errors import UsageError
 from costmodel.formulas.columns import columns_of
 from costmodel.formulas.cost import Cost
-from costmodel.graph import DTYPE_BYTES, Graph
+from costmodel.graph import DTYPE_BYTES, PHASES, Graph
 from costmodel.hardware import DeviceProfile, load_device
-from costmodel.liveness import Liveness, liveness_of
+from costmodel.memory import Memory, MemoryModel, memory_of
 from costmodel.roofline.ceilings import Ceilings, Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
@@ -80,8 +80,8 @@ class Estimate:
     """(rows,) seconds."""
     row_bounds: Array
     """(rows,) codes into `BOUNDS`."""
-    peak_memory: float
-    """Bytes: weights plus live activations."""
+    memory: Memory
+    """What is in use at the moment of the peak, in bytes."""
     notes: tuple[str, ...] = ()
     as_judged: bool = True
     """Whether it was made with all laws and their own constants, which intervals are for."""
@@ -136,10 +136,36 @@ class Estimate:
         return float(self.total.flops) / self.latency
 
     @property
+    def peak_memory(self) -> float:
+        """Bytes: weights, live activations and, in training, gradients and optimiser state."""
+        return self.memory.total
+
+    @property
+    def capacity(self) -> float | None:
+        """Bytes of the device's main memory; None if unknown."""
+        return self.target.profile.capacity(self.target.profile.main_memory)
+
+    @property
     def fits(self) -> bool | None:
         """Whether peak memory fits the device; None if its capacity is unknown."""
-        capacity = self.target.profile.capacity(self.target.profile.main_memory)
-        return None if capacity is None else self.peak_memory <= capacity
+        return None if self.capacity is None else self.peak_memory <= self.capacity
+
+    @cached_property
+    def largest_batch(self) -> int | None:
+        """The most samples that fit; None if the capacity is unknown or nothing grows."""
+        if self.capacity is None:
+            return None
+        width = DTYPE_BYTES[self.precision.storage]
+        return _memory(self.graph).largest_batch(self.capacity, width)
+
+    @cached_property
+    def time_by_phase(self) -> dict[str, float]:
+        """Seconds of forward, recompute, backward and optimizer; those that a run has."""
+        rows, totals = self.workload.row_of_op, dict.fromkeys(PHASES, 0.0)
+        for op, row in zip(self.graph.ops, rows, strict=True):
+            if row >= 0:
+                totals[op.phase] = totals.get(op.phase, 0.0) + float(self.row_times[row])
+        return {phase: seconds for phase, seconds in totals.items() if seconds}
 
     @cached_property
     def time_by_bound(self) -> dict[str, float]:
@@ -267,8 +293,6 @@ class Sweep(Sequence[Estimate]):
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""
         policy, size = self.precisions[precision], self.batches[batch]
-        width = DTYPE_BYTES[policy.storage]
-        weights = self.graph.weight_bytes * width / DTYPE_BYTES["float32"]
         return Estimate(
             graph=self.graph,
             target=self.targets[device],
@@ -277,7 +301,7 @@ class Sweep(Sequence[Estimate]):
             workload=self.workload,
             row_times=self._totals[precision][device, batch],
             row_bounds=self.times[precision].bound[device, batch],
-            peak_memory=weights + _liveness(self.graph).peak_bytes(size, width),
+            memory=_memory(self.graph).at(size, DTYPE_BYTES[policy.storage]),
             notes=self.notes[precision][device],
             as_judged=self.as_judged,
         )
@@ -309,8 +333,8 @@ def _workload(graph: Graph) -> Workload:
 
 
 @lru_cache(maxsize=64)
-def _liveness(graph: Graph) -> Liveness:
-    return liveness_of(graph)
+def _memory(graph: Graph) -> MemoryModel:
+    return memory_of(graph)
 
 
 def resolve_target(device: str | DeviceProfile | Target, threads: int | None = None) -> Target:

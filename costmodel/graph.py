@@ -58,6 +58,9 @@ DTYPE_BYTES: Mapping[str, float] = {
 }
 """Bytes per element in memory (tf32 is stored as float32)."""
 
+PHASES = ("forward", "recompute", "backward", "optimizer")
+"""Of a training step; recompute is the forward that checkpointing runs again."""
+
 FORMAT_VERSION = 1
 
 
@@ -114,7 +117,7 @@ class Op(NamedTuple):
     """Qualified path of the innermost module that ran it, "" for the root."""
     is_view: bool = False
     phase: str = "forward"
-    """"forward", "recompute" (forward again, by checkpointing), "backward" or "optimizer"."""
+    """One of `PHASES`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,13 @@
-"""Peak memory: which tensors are alive while each operator runs.
+"""Live memory: which tensors are alive while each operator runs.
 
 Memory is owned by storages: a view keeps its base alive. A storage lives from the operator that
 creates it to the last one that touches it or a view of it; model inputs live from the start,
-results to the end. Weights and buffers are always there and are reported apart.
+results to the end. Weights, buffers and an optimiser's state are always there: `memory` adds them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,11 +36,19 @@ class Liveness:
     fixed_bytes: Array
     traced_batch: int
 
+    def growing(self, float32_bytes: float = 4) -> Array:
+        """(operators,) bytes per sample."""
+        return np.asarray(
+            (self.batched_float32 * float32_bytes + self.batched_bytes) / self.traced_batch
+        )
+
+    def fixed(self, float32_bytes: float = 4) -> Array:
+        """(operators,) bytes whatever the batch."""
+        return np.asarray(self.fixed_float32 * float32_bytes + self.fixed_bytes)
+
     def bytes_at(self, batch: float, float32_bytes: float = 4) -> Array:
         """(operators,) bytes alive while each operator runs, weights not included."""
-        growing: Array = self.batched_float32 * float32_bytes + self.batched_bytes
-        fixed: Array = self.fixed_float32 * float32_bytes + self.fixed_bytes
-        return np.asarray(growing * (batch / self.traced_batch) + fixed)
+        return np.asarray(self.growing(float32_bytes) * batch + self.fixed(float32_bytes))
 
     def peak_bytes(self, batch: float, float32_bytes: float = 4) -> float:
         """Peak of `bytes_at` over the run."""
@@ -47,8 +56,13 @@ class Liveness:
         return float(alive.max()) if alive.size else 0.0
 
 
-def liveness_of(graph: Graph) -> Liveness:
-    """Work out the lifetimes of a graph's activations."""
+def liveness_of(graph: Graph, storages: Container[int] | None = None) -> Liveness:
+    """Work out the lifetimes of a graph's activations.
+
+    Args:
+        graph: in the order it runs.
+        storages: only these, by the id of the tensor that owns each; by default all.
+    """
     count = len(graph.ops)
     sizes: dict[int, _Size] = {}
     first: dict[int, int] = {}
@@ -57,7 +71,9 @@ def liveness_of(graph: Graph) -> Liveness:
     def touch(tensor: int, when: int) -> None:
         spec = graph.tensors[tensor]
         owner = graph.tensors[spec.storage]
-        if owner.is_weight:
+        if owner.is_weight or owner.kind == "state":
+            return
+        if storages is not None and owner.id not in storages:
             return
         first.setdefault(owner.id, when)
         last[owner.id] = max(last.get(owner.id, when), when)

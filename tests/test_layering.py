@@ -15,7 +15,7 @@ LAYERS = [
     {"graph"},
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},
-    {"roofline"},
+    {"roofline", "memory"},
     {"estimation"},
     {"measurement", "search", "crossovers", "changes"},
     {"reports"},

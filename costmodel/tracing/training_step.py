@@ -23,9 +23,6 @@ OPTIMIZERS: dict[str, dict[str, object]] = {
 IMPLEMENTATIONS = ("fused", "foreach", "for-loop")
 """One kernel for all parameters; an operator on lists per arithmetic step; operators by tensor."""
 
-PHASES = ("forward", "recompute", "backward", "optimizer")
-"""Of the operators of a step: recompute is the forward that checkpointing runs again."""
-
 
 @dataclass(frozen=True)
 class TrainingStep:

@@ -1,0 +1,132 @@
+"""Peak memory of a run, what it is made of, and the largest batch that fits.
+
+Weights and an optimiser's state are there all the time; activations and gradients come and go
+with the operators (`liveness`). At every operator the total is an affine function of the batch,
+so that the peak is the largest of many straight lines and the batch that fits is exact.
+
+Counted is what tensors hold. What a framework takes beside them is not: its context on the device
+(hundreds of MB), the workspaces of libraries, and what its allocator rounds up and fragments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor
+from typing import NamedTuple
+
+import numpy as np
+
+from costmodel.errors import UsageError
+from costmodel.graph import DTYPE_BYTES, Graph, TensorSpec
+from costmodel.liveness import Liveness, liveness_of
+
+GRADIENT = "gradient of "
+"""How the name of a gradient begins that exists before the step."""
+
+
+class Memory(NamedTuple):
+    """Bytes at the moment when most are in use."""
+
+    weights: float
+    """Parameters and buffers."""
+    gradients: float
+    """Of parameters, as many as there are at that moment."""
+    optimizer_state: float
+    activations: float
+    """Everything else: inputs, what backward needs, temporaries."""
+    phase: str
+    """Of the operator that runs then."""
+    operator: int
+    """Its index in the graph; -1 if the graph has none."""
+
+    @property
+    def total(self) -> float:
+        """All four."""
+        return self.weights + self.gradients + self.optimizer_state + self.activations
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Memory of a graph at any batch and width of float32."""
+
+    graph: Graph
+    gradients: Liveness
+    activations: Liveness
+
+    def always(self, float32_bytes: float = 4) -> Memory:
+        """What is there before the run."""
+        graph = self.graph
+        weights = [graph.tensors[i] for i in graph.weights]
+        states = [spec for spec in graph.tensors if spec.kind == "state"]
+        kept = [spec for spec in states if spec.name.startswith(GRADIENT)]
+        own = [spec for spec in states if not spec.name.startswith(GRADIENT)]
+        return Memory(
+            weights=_bytes(weights, float32_bytes),
+            gradients=_bytes(kept, float32_bytes),
+            optimizer_state=_bytes(own, float32_bytes),
+            activations=0.0,
+            phase="forward",
+            operator=-1,
+        )
+
+    def at(self, batch: float, float32_bytes: float = 4) -> Memory:
+        """The peak.
+
+        Args:
+            batch: samples.
+            float32_bytes: what a float32 element takes at the precision of the run.
+        """
+        before = self.always(float32_bytes)
+        gradients = self.gradients.bytes_at(batch, float32_bytes)
+        activations = self.activations.bytes_at(batch, float32_bytes)
+        if not activations.size:
+            return before
+        peak = int(np.argmax(gradients + activations))
+        return before._replace(
+            gradients=before.gradients + float(gradients[peak]),
+            activations=float(activations[peak]),
+            phase=self.graph.ops[peak].phase,
+            operator=peak,
+        )
+
+    def largest_batch(self, capacity: float, float32_bytes: float = 4) -> int | None:
+        """The most samples whose peak fits into so many bytes.
+
+        0 if not even one does, None if nothing grows with the batch.
+
+        Raises:
+            UsageError: if the capacity is not positive.
+        """
+        if not capacity > 0:
+            raise UsageError(f"capacity {capacity} B: expected more than 0")
+        parts = (self.gradients, self.activations)
+        growing = np.sum([part.growing(float32_bytes) for part in parts], axis=0)
+        fixed = np.sum([part.fixed(float32_bytes) for part in parts], axis=0)
+        room = capacity - self.always(float32_bytes).total - fixed
+        if room.size and room.min() < 0:
+            return 0
+        grows = growing > 0
+        if not grows.any():
+            return None
+        best = floor(float((room[grows] / growing[grows]).min()))
+        # A quotient may round up to a whole number that the sum then exceeds.
+        return best if best < 1 or self.at(best, float32_bytes).total <= capacity else best - 1
+
+
+def memory_of(graph: Graph) -> MemoryModel:
+    """The memory of a graph, its gradients told apart if it is a training step."""
+    gradients: frozenset[int] = frozenset()
+    if graph.conditions.get("mode") == "train":
+        gradients = frozenset(graph.tensors[i].storage for i in graph.outputs[1:])
+    others = frozenset(spec.storage for spec in graph.tensors) - gradients
+    return MemoryModel(graph, liveness_of(graph, gradients), liveness_of(graph, others))
+
+
+def _bytes(specs: list[TensorSpec], float32_bytes: float) -> float:
+    return float(
+        sum(
+            spec.distinct * (float32_bytes if spec.dtype == "float32" else DTYPE_BYTES[spec.dtype])
+            for spec in specs
+            if spec.storage == spec.id
+        )
+    )
