@@ -167,6 +167,17 @@ def slowest_operators(estimate: Estimate, limit: int) -> Table:
     return Table(f"{title}, batch {estimate.batch}, {estimate.precision.name}", columns, rows)
 
 
+def uncovered_table(estimate: Estimate) -> Table:
+    """Operators without a formula, charged their bytes only."""
+    columns = (
+        Column("op", "operator", right=False),
+        Column("count", "times", str),
+        Column("time_share", "share of the time", percent),
+    )
+    rows = tuple((entry.op, entry.count, entry.time_share) for entry in estimate.uncovered)
+    return Table(f"{estimate.graph.name} on {estimate.device}", columns, rows)
+
+
 def notes_of(estimates: Sequence[Estimate]) -> tuple[str, ...]:
     """What was assumed and what was not covered, each said once."""
     notes: dict[str, None] = {}

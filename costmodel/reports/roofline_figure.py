@@ -35,6 +35,8 @@ COLUMN_ROOM = 0.09
 """Share of the width between two columns."""
 LABEL = 16
 """Pixels of a line of small text."""
+NAMED = 0.45
+"""Share of the width that the name of a roof may take."""
 NAMES_IN_HOVER = 4
 
 Ranges = tuple[tuple[float, float], tuple[float, float]]
@@ -270,10 +272,12 @@ def _diagonal_labels(view: RooflineView, x_range: tuple[float, float]) -> list[d
         end = log10(top / diagonal.bandwidth)
         level = next(i for i in range(99) if i >= len(ends) or end - ends[i] > 0.22 * decades)
         ends[level : level + 1] = [end]
+        over_names = end > log10(x_range[1]) - NAMED * decades  # of roofs, at their right end
         labels.append(
             {
                 "showarrow": False, "font": {"size": 12}, "x": end, "y": log10(top),
-                "xanchor": "center", "yanchor": "bottom", "yshift": 8 + 16 * level,
+                "xanchor": "center", "yanchor": "bottom",
+                "yshift": 8 + LABEL * (level + over_names),
                 "text": _diagonal_name(diagonal),
             }
         )  # fmt: skip

@@ -80,13 +80,13 @@ def _stacked(
         )  # fmt: skip
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title="share")
     figure.update_yaxes(autorange="reversed", showline=False, ticks="")
-    height = BAR * len(names) + 150
+    height = BAR * len(names) + 110
     figure.update_layout(
         template=theme.template("light"),
         barmode="stack",
         bargap=0.3,
         height=height,
-        margin={"l": 20, "r": 20, "t": 70, "b": 50},
+        margin={"l": 20, "r": 20, "t": 40, "b": 50},
         legend={
             "orientation": "h", "traceorder": "normal",
             "yref": "container", "y": 1, "yanchor": "top", "x": 0, "xref": "container",

@@ -32,6 +32,8 @@ class Column(NamedTuple):
     """Whether to align right, as numbers are."""
     csv_only: bool = False
     """Whether only programs get to see it."""
+    wrap: bool = False
+    """Whether a page may break its text into lines."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ PATTERNS = {"circle": "", "square": "/", "diamond": "\\", "cross": "+", "hexagon
 BOUNDS = {"compute": BLUE, "memory": ORANGE, "launch": PURPLE, "lanes": GREEN}
 """Colours of what limits an operator."""
 
-BOX = "rgba(124,136,148,0.18)"
+BOX = "#5E6975"
 """A box around others: legible on either background."""
 
 
@@ -73,7 +73,8 @@ def bar_style(kind: str) -> dict[str, Any]:
     """Colour and pattern of a kind of operator where it has an area rather than a mark."""
     mark = mark_of(kind)
     shape = PATTERNS.get(mark.symbol, "|")
-    return {"color": mark.colour, "pattern": {"shape": shape, "size": 6, "solidity": 0.25}}
+    pattern = {"shape": shape, "size": 7, "solidity": 0.12, "fillmode": "overlay"}
+    return {"color": mark.colour, "pattern": pattern}
 
 
 def with_narrow(
@@ -94,11 +95,15 @@ def with_narrow(
     legend = {
         **layout.get("legend", {}), "orientation": "h", "x": 0, "xref": "container",
         "xanchor": "left", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11},
+        "title": {"text": ""},
     }  # fmt: skip
+    on_top = layout.get("legend", {}).get("y") == 1
+    top = max(margin["t"] - (40 if on_top else 0), 10)
+    sides = {"l": min(margin["l"], 20), "r": min(margin["r"], 8)}
     changes = {
         "font": {"size": 11},
-        "height": layout["height"] + room - margin["b"],
-        "margin": {**margin, "l": min(margin["l"], 20), "r": min(margin["r"], 8), "b": room},
+        "height": layout["height"] + room - margin["b"] + top - margin["t"],
+        "margin": {**sides, "t": top, "b": room},
         "legend": legend,
     }
     if kept is not None:

@@ -9,13 +9,33 @@
   const drawn = new Set();
   const narrow = matchMedia("(max-width: 40rem)");
 
+  // plotly.js comes packed and is unpacked after the page has opened, which is what makes it open
+  // at once; with --cdn it is an ordinary script.
+  const unpacked = async (text) => {
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+  let loading = null;
+  const plotly = () => {
+    loading ??= (async () => {
+      const packed = document.getElementById("plotly");
+      if (packed) {
+        const script = document.createElement("script");
+        script.textContent = await unpacked(packed.textContent);
+        document.head.append(script);
+      }
+    })();
+    return loading;
+  };
+
   const draw = (number) => {
     drawn.add(number);
     const { data, layout } = figures[number];
-    const small = narrow.matches && layout.meta && layout.meta.narrow;
+    const changed = narrow.matches ? layout.meta?.narrow : null;
     return Plotly.react(
       `figure-${number}`, data,
-      { ...layout, ...(small || {}), template: templates[root.dataset.mode] }, options);
+      { ...layout, ...changed, template: templates[root.dataset.mode] }, options);
   };
   const redraw = () => drawn.forEach(draw);
   const show = (mode) => {
@@ -31,25 +51,27 @@
   button.addEventListener("click", () => show(root.dataset.mode === "dark" ? "light" : "dark"));
   narrow.addEventListener("change", redraw);
 
-  // A figure is drawn when it is about to be seen, so that a page of many opens at once.
+  // A figure is drawn when it is about to be seen, so that a page of many does not stall.
   const places = [...document.querySelectorAll(".figure")];
   const numberOf = (place) => Number(place.id.slice("figure-".length));
-  const watcher = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) {
-        watcher.unobserve(target);
-        draw(numberOf(target));
-      }
+  const watcher = new IntersectionObserver(async (entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      watcher.unobserve(target);
+      await plotly();
+      draw(numberOf(target));
     }
   }, { rootMargin: "300px" });
-  places.forEach((place) => watcher.observe(place));
+  addEventListener("load", () => {
+    places.forEach((place) => watcher.observe(place));
+    if (places.length) setTimeout(plotly, 200);
+  });
 
   let before = null;
   addEventListener("beforeprint", () => {
     before = root.dataset.mode;
     document.querySelectorAll("details").forEach((entry) => { entry.open = true; });
     show("light");
-    places.forEach((place) => draw(numberOf(place)));
+    if (window.Plotly) places.forEach((place) => draw(numberOf(place)));
   });
   addEventListener("afterprint", () => { if (before) show(before); });
 })();

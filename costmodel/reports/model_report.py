@@ -1,0 +1,282 @@
+"""`costmodel report`: everything about one model on a few devices, as one offline HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from costmodel.changes import Considered
+from costmodel.errors import UsageError
+from costmodel.estimation import Estimate
+from costmodel.graph import Graph
+from costmodel.reports.change_table import change_table
+from costmodel.reports.cost_figure import cost_figure
+from costmodel.reports.devices import device_report
+from costmodel.reports.kind_table import kind_table
+from costmodel.reports.memory_figure import live_bytes, memory_figure
+from costmodel.reports.module_figure import module_figure
+from costmodel.reports.module_times import module_times
+from costmodel.reports.page import Card, Pictures, render
+from costmodel.reports.prediction import notes_of, prediction_report, uncovered_table
+from costmodel.reports.roofline_page import left_out_table, roofline_pictures
+from costmodel.reports.roofline_view import RooflineView, roofline_view
+from costmodel.reports.runs import run_labels, size_label
+from costmodel.reports.share_figures import bound_figure, kind_figure
+from costmodel.reports.table import Column, Table
+from costmodel.reports.text import (
+    percent,
+    show_bytes,
+    show_flops,
+    show_flops_rate,
+    show_intensity,
+    show_macs,
+    show_params,
+    show_rate,
+    show_shape,
+    show_time,
+)
+
+MOST_RUNS = 8
+"""Runs that one page can show without becoming hard to read."""
+OPEN_DEPTH = 2
+"""Rows of the module tree down to here are open at first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One estimate with what the page says of it."""
+
+    label: str
+    estimate: Estimate
+    cards: tuple[Card, ...]
+    limits: str
+    """What limits it, in a sentence."""
+    considered: Considered
+
+    @property
+    def best(self) -> list[Card]:
+        """The three most helpful changes."""
+        return [
+            Card(
+                change.title,
+                f"{change.speedup:.3g}x",
+                f"{show_rate(change.after.throughput)} /s in batches of {change.after.batch}, "
+                f"{show_time(change.after.latency)} each. Takes {change.takes}.",
+            )
+            for change in self.considered.best()
+        ]
+
+    @property
+    def all_changes(self) -> Table:
+        """All changes that were tried."""
+        return change_table(self.considered.changes, "All changes that were tried")
+
+
+def model_report(
+    estimates: Sequence[Estimate],
+    considered: Sequence[Considered],
+    source: str,
+    command: str,
+    *,
+    cdn: bool = False,
+) -> str:
+    """The page.
+
+    Args:
+        estimates: runs of one graph.
+        considered: changes to each of them.
+        source: of the model, as given on the command line.
+        command: that makes this page again.
+        cdn: whether plotly.js comes from its makers' host rather than in the page.
+
+    Raises:
+        UsageError: for more runs than a page can show.
+    """
+    if len(estimates) > MOST_RUNS:
+        raise UsageError(
+            f"{len(estimates)} runs on one page: expected at most {MOST_RUNS}; "
+            "`costmodel compare` shows more"
+        )
+    first, labels, pictures = estimates[0], run_labels(estimates), Pictures()
+    tree, views = module_times(estimates), [roofline_view(e) for e in estimates]
+    runs = [
+        Run(label, e, run_cards(view), limits(e), found)
+        for label, e, view, found in zip(labels, estimates, views, considered, strict=True)
+    ]
+    profiles = {e.target.profile.id: e.target.profile for e in estimates}
+    return render(
+        "report.html",
+        pictures,
+        ["tree.js"],
+        cdn=cdn,
+        title=f"{first.graph.name} on {', '.join(dict.fromkeys(e.device for e in estimates))}",
+        lead=f"{_sizes(estimates)}. Predicted from operator shapes and device peaks; nothing was "
+        "measured.",
+        command=command,
+        runs=runs,
+        model_cards=model_cards(first),
+        side_by_side=prediction_report(estimates).tables[0] if len(runs) > 1 else None,
+        bounds=pictures.add(bound_figure(estimates), f"Share of the time by bound. {_all(runs)}"),
+        rooflines=[pictures.add(*picture) for picture in roofline_pictures(estimates)],
+        left_out=[left_out_table(view) for view in views if view.left_out],
+        treemaps=[
+            pictures.add(module_figure(tree, run), f"Time by module on {label}; the table below "
+                         "has the same numbers.")
+            for run, label in enumerate(labels)
+        ],
+        tree=list(tree.walk()),
+        tree_size=size_label(first),
+        open_depth=OPEN_DEPTH,
+        latencies=[estimate.latency for estimate in estimates],
+        kinds=pictures.add(
+            kind_figure(estimates), "Shares of FLOPs, bytes and time by kind of operator, which "
+            "the table below has as numbers."
+        ),
+        kind_table=kind_table(estimates),
+        costs=pictures.add(
+            cost_figure(first), f"FLOPs against bytes of each operator, {size_label(first)}: "
+            f"{show_flops(first.total.flops)} and {show_bytes(first.total.bytes)} in all."
+        ),
+        memory=pictures.add(memory_figure(estimates), _memory_in_words(first)),
+        memory_text=_memory_in_words(first),
+        assumptions=assumption_table(first, source),
+        notes=notes_of(estimates),
+        uncovered=[uncovered_table(estimate) for estimate in estimates if estimate.uncovered],
+        sources=[(profile, list(profile.sources.values())) for profile in profiles.values()],
+        numbers=[(p, device_report(p).tables) for p in profiles.values()],
+        show=SHOW,
+    )  # fmt: skip
+
+
+SHOW = {
+    "params": show_params, "macs": show_macs, "bytes": show_bytes, "time": show_time,
+    "percent": percent, "verified": lambda source: _VERIFIED[source.verified],
+}  # fmt: skip
+"""How the template writes numbers."""
+
+_VERIFIED: dict[str, str] = {
+    "vendor": "compared with the maker's own text",
+    "secondary": "compared with a text by others",
+    "unverified": "not compared with any text",
+}
+
+
+def model_cards(estimate: Estimate) -> tuple[Card, ...]:
+    """What the model is, whatever it runs on."""
+    total, graph = estimate.total, estimate.graph
+    sizes = size_label(estimate)
+    return (
+        Card("parameters", show_params(graph.parameters), f"{graph.parameters:,} exactly"),
+        Card("multiply-accumulates", show_macs(total.macs),
+             f"{sizes}; {show_flops(total.flops)} = 2 x MACs + other"),
+        Card("bytes moved", show_bytes(total.bytes),
+             f"{sizes}; {show_bytes(total.bytes_read)} read, "
+             f"{show_bytes(total.bytes_written)} written"),
+        Card("arithmetic intensity", show_intensity(total.flops / total.bytes), sizes),
+        Card("peak memory", show_bytes(estimate.peak_memory),
+             f"{sizes}; weights and live activations"),
+    )  # fmt: skip
+
+
+def run_cards(view: RooflineView) -> tuple[Card, ...]:
+    """How fast one run is, and what of."""
+    estimate, roof = view.estimate, view.roofs[-1]
+    found, bound = estimate.interval, estimate.bound
+    interval = (
+        "no interval: the laws it was judged with are off"
+        if found is None
+        else f"90 % interval {show_time(found.low, 2)} to {show_time(found.high, 2)}"
+    )
+    profile, achieved = estimate.target.profile, estimate.achieved_flops
+    capacity = profile.capacity(profile.main_memory)
+    return (
+        Card("latency", show_time(estimate.latency), interval),
+        Card("throughput", f"{show_rate(estimate.throughput)} /s",
+             f"samples per second, {size_label(estimate)}"),
+        Card("limited by", bound,
+             f"{percent(estimate.time_by_bound[bound] / estimate.latency)} of the time"),
+        Card("achieved", show_flops_rate(achieved),
+             f"{percent(achieved / roof.peak)} of {roof.label} {show_flops_rate(roof.peak)}"),
+        Card("peak memory", show_bytes(estimate.peak_memory),
+             "its memory is not known" if capacity is None
+             else f"{'fits' if estimate.fits else 'does NOT fit'} {show_bytes(capacity)}"),
+    )  # fmt: skip
+
+
+_MEANING = {
+    "compute": "arithmetic at the peak of its engine",
+    "memory": "moving bytes",
+    "launch": "starting operators",
+    "lanes": "scalar lanes, busy with loads and indices rather than FLOPs",
+}
+
+
+def limits(estimate: Estimate) -> str:
+    """What limits a run, largest first, in one sentence."""
+    ranked = sorted(estimate.time_by_bound.items(), key=lambda item: -item[1])
+    parts = [
+        f"{percent(time / estimate.latency)} of the time by {bound} ({_MEANING[bound]})"
+        for bound, time in ranked
+        if time
+    ]
+    return f"Limited {', '.join(parts)}."
+
+
+def assumption_table(estimate: Estimate, source: str) -> Table:
+    """The conditions that the estimates hold under."""
+    graph, precision = estimate.graph, estimate.precision
+    conditions = graph.conditions
+    execution = str(conditions.get("execution", "eager"))
+    rows = (
+        ("model", source),
+        ("input", ", ".join(_input(graph, index, estimate.batch) for index in graph.inputs)),
+        ("mode", str(conditions.get("mode", "infer"))),
+        ("execution", f"{execution}: " + ("pointwise work fused" if execution == "compiled"
+                                         else "one operator after the other")),
+        ("float32 tensors are stored as", precision.storage),
+        ("convolutions and matrix products run in", precision.matrix),
+        ("autocast", str(conditions.get("autocast") or "off")),
+        ("image layout", {"nhwc": "channels-last (nhwc)"}.get(
+            str(conditions.get("layout")), "as the model makes them (nchw unless it permutes)")),
+        ("batch norms", _norms(graph)),
+        ("traced by", f"the {graph.rung} front end, {len(graph.ops):,} operators and views"),
+        ("efficiency laws", "all, with their own constants" if estimate.as_judged
+         else "some are off, or their constants were changed"),
+    )  # fmt: skip
+    columns = (
+        Column("what", "what", right=False, wrap=True),
+        Column("value", "assumed", right=False, wrap=True),
+    )
+    return Table("", columns, rows)
+
+
+def _input(graph: Graph, index: int, batch: int) -> str:
+    spec = graph.tensors[index]
+    shape = list(spec.shape)
+    if shape and shape[0] == graph.batch:
+        shape[0] = batch
+    return f"{show_shape(shape)} {spec.dtype}"
+
+
+def _norms(graph: Graph) -> str:
+    count = sum("batch_norm" in op.target for op in graph.ops)
+    return f"{count} run as operators of their own" if count else "none runs by itself"
+
+
+def _sizes(estimates: Sequence[Estimate]) -> str:
+    batches = ", ".join(str(b) for b in dict.fromkeys(e.batch for e in estimates))
+    precisions = ", ".join(dict.fromkeys(e.precision.name for e in estimates))
+    return f"Batch {batches}, {precisions}"
+
+
+def _all(runs: Sequence[Run]) -> str:
+    return " ".join(f"{run.label}: {run.limits}" for run in runs)
+
+
+def _memory_in_words(estimate: Estimate) -> str:
+    weights, alive = live_bytes(estimate)
+    where = estimate.graph.op_names[int(alive.argmax())] if alive.size else ""
+    return (
+        f"{size_label(estimate)}: {show_bytes(weights)} of weights; the peak of "
+        f"{show_bytes(estimate.peak_memory)} is reached at {where}."
+    )
