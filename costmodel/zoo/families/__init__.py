@@ -8,6 +8,9 @@ from costmodel.zoo.families.dense import BACKBONE as BACKBONE
 from costmodel.zoo.families.dense import SEGMENTER as SEGMENTER
 from costmodel.zoo.families.design_file import design_text as design_text
 from costmodel.zoo.families.design_file import read_design as read_design
+from costmodel.zoo.families.dpconv import DPCONV as DPCONV
+from costmodel.zoo.families.efficientnet import EFFICIENTNET as EFFICIENTNET
+from costmodel.zoo.families.efficientnet import EFFICIENTNET_COMPOUND as EFFICIENTNET_COMPOUND
 from costmodel.zoo.families.family import Cell as Cell
 from costmodel.zoo.families.family import Family as Family
 from costmodel.zoo.families.family import Parameter as Parameter
@@ -16,9 +19,6 @@ from costmodel.zoo.families.family import Value as Value
 from costmodel.zoo.families.family import families as families
 from costmodel.zoo.families.family import family as family
 from costmodel.zoo.families.family import on_meta as on_meta
-from costmodel.zoo.families.dpconv import DPCONV as DPCONV
-from costmodel.zoo.families.efficientnet import EFFICIENTNET as EFFICIENTNET
-from costmodel.zoo.families.efficientnet import EFFICIENTNET_COMPOUND as EFFICIENTNET_COMPOUND
 from costmodel.zoo.families.fasternet import FASTERNET as FASTERNET
 from costmodel.zoo.families.mobilenet import MOBILENET_V2 as MOBILENET_V2
 from costmodel.zoo.families.nasbench201 import NASBENCH201 as NASBENCH201
@@ -32,8 +32,8 @@ __all__ = [
     "FASTERNET",
     "MOBILENET_V2",
     "NASBENCH201",
-    "VIT",
     "SEGMENTER",
+    "VIT",
     "Cell",
     "Family",
     "Parameter",

@@ -94,7 +94,7 @@ def _mixer(kind: str, channels: int, ratio: float, heads: int, grid: int) -> nn.
             return PATch(channels, ratio)
 
 
-def _block_cell(
+def block_cell(
     stage: int,
     kind: str,
     depth: int,
@@ -106,6 +106,7 @@ def _block_cell(
     merged: bool,
     heads: int,
 ) -> tuple[Cell, int]:
+    """A block of stage 0 to 3, and how often it stands there."""
     channels, size = width * 2**stage, resolution // (4 * 2**stage)
     split = kind in ("pconv", "patconv")
     attends = kind == "patconv" and stage == 3
@@ -147,7 +148,7 @@ def _slots() -> tuple[Slot, ...]:
             f"kind{stage + 1}", f"depth{stage + 1}", "width", "ratio", "expansion", "activation",
             "resolution", "merged", "heads",
         )  # fmt: skip
-        slots.append(Slot(f"stage{stage + 1}", needs, partial(_block_cell, stage)))
+        slots.append(Slot(f"stage{stage + 1}", needs, partial(block_cell, stage)))
     last = Slot("classifier", ("width", "activation", "resolution", "classes"), _classifier)
     return (*slots, last)
 
