@@ -17,6 +17,7 @@ from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import stream_bandwidth
+from costmodel.roofline.laws.cpu import CPU_LAWS, cpu_times
 from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
@@ -34,7 +35,6 @@ LAWS: dict[str, str] = {
     "overlap": "compute and memory time overlap only in part",
     "launch": "every operator starts after an overhead",
     "dram": "long streams reach a share of the DRAM bandwidth",
-    "threads": "a CPU core alone cannot draw the whole memory bandwidth",
     "residency": "recently touched data comes from the shared cache",
     "passes": "norms, pooling, copies and strided reads go over their data more than once",
     "bias": "a convolution's bias is added by an operator of its own",
@@ -44,7 +44,7 @@ LAWS: dict[str, str] = {
     "alignment": "16-bit products want sizes that are multiples of 8",
     "grouped": "grouped convolutions fill narrow products badly",
     "depthwise": "depthwise convolutions run on scalar lanes",
-    "cores": "CPU cores lose depth, width and rows of products to blocking, and lanes elsewhere",
+    **CPU_LAWS,
     "attention": "attention off the fused path writes its scores",
     "starved": "kernels with one thread per pixel leave the device idle",
     "float32": "float32 products run on the tiles and algorithms that the library chooses",
@@ -123,7 +123,36 @@ def operator_times(
         joined = np.where(known, kernels, joined)
         compute = np.where(known & busy_more, kernels, compute)
         memory = np.where(known & ~busy_more, kernels, memory)
-    return Times(compute, memory, launch, lanes, joined + launch)
+    times = Times(compute, memory, launch, lanes, joined + launch)
+    if not devices.is_cpu.any():
+        return times
+    return _with_cpus(times, operators, ceilings, devices, laws, constants)
+
+
+def _with_cpus(
+    times: Times,
+    operators: OperatorColumns,
+    ceilings: Ceilings,
+    devices: DeviceColumns,
+    laws: frozenset[str],
+    constants: Constants,
+) -> Times:
+    """The same, with the CPUs among the devices by their own laws."""
+    cpus = devices.is_cpu
+    own = cpu_times(operators, ceilings.take(cpus), devices.take(cpus), laws, constants)
+
+    def merged(every: Array, part: Array | float) -> Array:
+        result = np.array(np.broadcast_to(every, times.total.shape))
+        result[cpus] = part
+        return result
+
+    return Times(
+        merged(times.compute, own.compute),
+        merged(times.memory, own.memory),
+        merged(times.launch, own.launch),
+        merged(times.lanes, 0.0),
+        merged(times.total, own.total),
+    )
 
 
 class _Run:
@@ -149,23 +178,12 @@ class _Run:
         self.lanes, self.cache = column(devices.vector_lanes, 1.0), column(devices.l2_capacity)
         self.bandwidth = ceilings.bandwidth[:, None, None]
         self.columns = replace(devices.expand(2), dram_bandwidth=self.bandwidth)
-        self.cpu = devices.is_cpu[:, None, None]
         dram = self.bandwidth
-        if self.on("threads"):
-            drawn = self.units * constants.core_stream
-            dram = np.where(self.cpu, np.minimum(dram, drawn), dram)
-        if self.on("dram"):
-            stream = stream_bandwidth(self.columns, constants)
-            dram = np.where(self.cpu, dram * constants.cpu_dram_share, stream)
-        self.dram = dram
+        self.dram = stream_bandwidth(self.columns, constants) if self.on("dram") else dram
         assumed = constants.cache_share * self.units * self.clock * 64
         self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
-        self.core_clock = _core_clock(devices, constants)[:, None, None]
-        dispatch = np.where(operators.compiled, 0.0, constants.cpu_launch)
-        spread = constants.cpu_fork * (1 + np.log2(np.maximum(self.units, 1)))
-        default = np.where(self.cpu, dispatch + spread, default)
         self.launch_time = np.where(known > 0, known, default)
 
     def launch(self) -> Array:
@@ -208,10 +226,13 @@ class _Run:
             scores = 4 * ops.batches * ops.rows * ops.columns
             traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
             total = total + traffic * self._per_byte(2 * scores)
-        return np.asarray(total * self._passes()) if self.on("passes") else total
+        if self.on("passes"):
+            moved = ops.data_read + ops.weight_bytes + written
+            total = total + self._further_passes() * moved * self._per_byte(moved)
+        return np.asarray(total)
 
-    def _passes(self) -> Array:
-        """How often an operator goes over its data."""
+    def _further_passes(self) -> Array:
+        """How often an operator goes over its data again."""
         ops, constants = self.ops, self.constants
         factor: Array = (
             1
@@ -220,20 +241,15 @@ class _Run:
             + constants.movement_pass * ops.reordering
         )
         strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        return np.asarray(factor * (1 + constants.strided_pass * strided))
+        return np.asarray(factor * (1 + constants.strided_pass * strided) - 1)
 
     # ----------------------------------------------------------------- compute
 
     def compute(self) -> Array:
         """Time of every operator's arithmetic at what its engine reaches."""
-        ops, constants = self.ops, self.constants
+        ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._efficiency(), self.vector_rate)
-        other = self.vector_rate
-        if self.on("cores"):
-            dense = np.where(ops.depthwise, constants.cpu_depthwise_share, 1.0)
-            rate = np.where(self.cpu, rate * dense * self.core_clock, rate)
-            other = np.where(self.cpu, other * constants.cpu_vector_share * self.core_clock, other)
-        return np.asarray(2 * ops.macs / rate + ops.other_flops / other)
+        return np.asarray(2 * ops.macs / rate + ops.other_flops / self.vector_rate)
 
     def float32_kernels(self) -> Array | None:
         """Time of float32 products and convolutions on GPUs, NaN for all else; never below the
@@ -292,14 +308,6 @@ class _Run:
             lost = np.where(ops.attention, constants.attention_contraction, constants.contraction)
             endless = np.where(ops.attention, constants.attention_share, constants.matrix_share)
             share = endless * contraction_efficiency(ops.contraction, lost)
-        if self.on("cores"):
-            blocked = (
-                constants.cpu_matrix_share
-                * contraction_efficiency(ops.contraction, constants.cpu_contraction)
-                * contraction_efficiency(ops.columns, constants.cpu_columns)
-                * contraction_efficiency(ops.batches * ops.rows, constants.cpu_rows * self.units)
-            )
-            share = np.where(self.cpu, blocked, share)
         if self.on("tiles"):
             tiled = tile_efficiency(
                 ops.batches, ops.rows, ops.columns, self.units, constants.tile_edge
@@ -318,14 +326,3 @@ class _Run:
             share = np.where(self.gpu & ops.grouped, narrow, share)
         return np.asarray(np.maximum(share, 1e-9))
 
-
-def _core_clock(devices: DeviceColumns, constants: Constants) -> Array:
-    """(devices,) clock of a CPU over the one its peaks are quoted at.
-
-    One core alone runs at the boost clock, all together at the base clock; 512-bit vectors on all
-    cores run below it.
-    """
-    idle = 1 - devices.core_share
-    boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
-    wide = np.where(devices.vector_bits >= 512, constants.wide_vector_clock, 1.0)
-    return np.asarray(boost**idle * wide)

@@ -54,7 +54,7 @@ def run_device_typed(
         tape.paths.following(),
         autocasting(device_type, autocast),
         Recorder(tape) as recorder,
-        _FusedAttention(tape, recorder, device_type),
+        _DeviceKernels(tape, recorder, device_type),
     ):
         result = model(*args, **kwargs)
     return tape, (args, kwargs), result
@@ -70,7 +70,7 @@ def fake_copy(
     def fake(tensor: Tensor) -> Tensor:
         meta = tensor.detach().to("meta")
         if layout == "nhwc" and meta.dim() == 4:
-            meta = meta.contiguous(memory_format=torch.channels_last)
+            meta = meta.to(memory_format=torch.channels_last)
         return FakeTensor(mode, meta, device)
 
     memo: dict[int, Any] = {}
@@ -101,10 +101,31 @@ def autocasting(device_type: str, dtype: str | None) -> Iterator[None]:
         torch.set_autocast_dtype(device_type, before[1])
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Records scaled-dot-product attention as the one operator it is.
+_CONVOLUTIONS = (F.conv2d, torch.conv2d)
 
-    Left alone it would break up into whatever the machine at hand would run.
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    """Whether the framework takes a 4-D tensor for channels-last, by its strides.
+
+    Dimensions of size 1 are counted, so that a one-channel kernel stored channels-last is one.
+    """
+    strides, sizes, least = tensor.stride(), tensor.shape, 0
+    for axis in (1, 3, 2, 0):
+        if strides[axis] == 0 or strides[axis] < least:
+            return False
+        if axis == 0 and least == strides[1]:
+            return False
+        least = strides[axis] * max(int(sizes[axis]), 1)
+    return True
+
+
+class _DeviceKernels(TorchFunctionMode):
+    """What runs on the device where fake tensors would show what runs here.
+
+    Scaled-dot-product attention is recorded as the one operator it is; left alone it would break
+    up into whatever the machine at hand would run. On GPUs, group norm has no channels-last kernel:
+    it copies its input and gives a contiguous result; a convolution of which either operand is
+    channels-last runs so and copies its input where it is not.
     """
 
     def __init__(self, tape: Tape, recorder: Recorder, device_type: str) -> None:
@@ -116,7 +137,20 @@ class _FusedAttention(TorchFunctionMode):
     ) -> Any:
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **(kwargs or {}))
+        if self.device_type == "cuda":
+            if func in (F.group_norm, torch.group_norm):
+                args = (args[0].contiguous(), *args[1:])
+            elif func in _CONVOLUTIONS and len(args) > 1:
+                args = (self._image(args[0], args[1]), *args[1:])
         return func(*args, **(kwargs or {}))
+
+    def _image(self, image: Tensor, weight: Tensor) -> Tensor:
+        """The image as the convolution reads it, in the precision it computes in."""
+        if image.dim() != 4 or _is_channels_last(image) or not _is_channels_last(weight):
+            return image
+        if torch.is_autocast_enabled(self.device_type) and image.is_floating_point():
+            image = image.to(torch.get_autocast_dtype(self.device_type))
+        return image.contiguous(memory_format=torch.channels_last)
 
     def _attention(
         self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
