@@ -1,80 +1,100 @@
-"""Model to graph with edges, bytes, module paths and costs, against the bare meta forward.
+"""Model to graph with edges, bytes, module paths and costs, against what others take to count.
 
-    python benchmarks/tracing_speed.py
+    python benchmarks/tracing_speed.py [--runs 15] [--peer-runs 3] [MODEL...]
 
-Prints JSON: per model the median of each in milliseconds, and ratios within this run. Peers that
-are installed take part: torch's FlopCounterMode always, torchinfo, fvcore, ptflops, calflops and
-thop where they import.
+Prints JSON: per model the median of each in milliseconds, and the ratio of ours to it (the median
+of the ratios within each round, the tasks taking turns, so that a busy machine hits all alike).
+Peers that are installed take part (the extra `bench`): torch's FlopCounterMode always; torchinfo,
+fvcore, ptflops, calflops and thop where they import. Those that run on meta tensors get a model
+without weights; the others run their arithmetic for real, as their users do.
+
+Exits with 1 if tracing takes more than half of the bare meta forward on a model, or longer than a
+peer.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from costmodel.estimation import estimate, sweep
 from costmodel.formulas.columns import columns_of
-from costmodel.hardware import device_ids, load_device
-from costmodel.roofline.ceilings import Target
 from costmodel.tracing.eager import trace
-from costmodel.tracing.source import load_source
+from costmodel.tracing.source import building_on, load_source
 
 MODELS = (
     "timm:resnet50", "timm:mobilenetv2_100", "timm:vit_base_patch16_224",
     "timm:swin_tiny_patch4_window7_224", "timm:convnext_tiny", "zoo:fasternet_t2",
 )  # fmt: skip
-RUNS = 7
+LIMIT = 0.5
+"""Of the bare meta forward."""
+
+Task = Callable[[], object]
 
 
-def interleaved(tasks: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
-    """Median seconds of each task, the tasks taking turns so that drift hits all alike."""
+def interleaved(tasks: dict[str, Task], runs: int) -> dict[str, list[float]]:
+    """Seconds of each task in each round, the tasks taking turns; a first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(runs + 1):
+    for number in range(runs + 1):
         for name, task in tasks.items():
             start = time.perf_counter()
             task()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+            if number:
+                times[name].append(time.perf_counter() - start)
+    return times
 
 
-def peers(model: torch.nn.Module, x: torch.Tensor) -> dict[str, Callable[[], object]]:
+def peers(source: str) -> dict[str, Task]:
     """The counters that are installed, each as its users call it."""
-    found: dict[str, Callable[[], object]] = {}
-
-    def counter() -> None:
-        with FlopCounterMode(display=False), torch.no_grad():
-            model(x)
-
-    found["FlopCounterMode"] = counter
-    real = None
-    if any(find_spec(name) for name in ("fvcore", "ptflops", "calflops", "thop")):
-        # These run the real arithmetic and want real weights.
-        real = model.to_empty(device="cpu")
-    image = torch.zeros(x.shape)
+    with building_on("cpu"):
+        found = load_source(source)
+    model, shape = found.model.eval(), tuple(found.inputs[0].shape)
+    image = torch.zeros(shape)
+    tasks: dict[str, Task] = {}
     if find_spec("torchinfo"):
         import torchinfo
 
-        found["torchinfo"] = lambda: torchinfo.summary(model, input_data=[x], verbose=0)
-    if real is not None and find_spec("fvcore"):
+        tasks["torchinfo"] = lambda: torchinfo.summary(model, input_data=[image], verbose=0)
+    if find_spec("fvcore"):
         from fvcore.nn import FlopCountAnalysis
 
-        found["fvcore"] = lambda: (
-            FlopCountAnalysis(real, image).unsupported_ops_warnings(False).total()
+        def fvcore() -> None:
+            counted = FlopCountAnalysis(model, image)
+            counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+
+        tasks["fvcore"] = fvcore
+    if find_spec("ptflops"):
+        from ptflops import get_model_complexity_info
+
+        tasks["ptflops"] = lambda: get_model_complexity_info(
+            model, shape[1:], print_per_layer_stat=False, as_strings=False
         )
-    return found
+    if find_spec("calflops"):
+        from calflops import calculate_flops
+
+        tasks["calflops"] = lambda: calculate_flops(
+            model, input_shape=shape, print_results=False, print_detailed=False
+        )
+    if find_spec("thop"):
+        import thop
+
+        tasks["thop"] = lambda: thop.profile(model, inputs=(image,), verbose=False)
+    return tasks
 
 
-def speed_of(source: str) -> dict[str, float]:
-    """Seconds of everything on one model."""
+def speed_of(source: str, runs: int, peer_runs: int) -> dict[str, Any]:
+    """Milliseconds of everything on one model, and the ratios of ours to them."""
     found = load_source(source)
     model, (x,) = found.model.eval(), found.inputs
 
@@ -85,43 +105,58 @@ def speed_of(source: str) -> dict[str, float]:
     def ours() -> None:
         columns_of(trace(model, x)).evaluate()
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        return interleaved({"bare": bare, "costmodel": ours, **peers(model, x)})
+    def counter() -> None:
+        with FlopCounterMode(display=False), torch.no_grad():
+            model(x)
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        times = interleaved({"costmodel": ours, "bare": bare, "FlopCounterMode": counter}, runs)
+        able, failed = {}, {}
+        for name, task in peers(source).items():
+            try:
+                task()
+            except Exception as error:  # a peer that cannot do this model is out of the race
+                failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            else:
+                able[name] = task
+        slow = interleaved({"costmodel": ours, **able}, peer_runs)
+    ratios = {**over("costmodel", times), **over("costmodel", slow)}
+    medians = {name: statistics.median(values) for name, values in {**slow, **times}.items()}
+    return {
+        "milliseconds": {name: round(1e3 * value, 2) for name, value in medians.items()},
+        "costmodel_over": ratios,
+        **({"failed": failed} if failed else {}),
+    }
 
 
-def engine_speed() -> dict[str, float]:
-    """Seconds of one estimate on a new device, and of the sweep of 60 x 10 x 4."""
-    found = load_source("timm:resnet50")
-    graph = trace(found.model, *found.inputs)
-    usable = [Target(p) for p in map(load_device, device_ids()) if p.peak("float32")][:60]
-    batches = [2**i for i in range(10)]
-    precisions = ["fp32", "fp16", "bf16", "int8"]
-    sizes = iter(range(3, 10_000))
-    return interleaved(
-        {
-            "one estimate": lambda: estimate(graph, usable[0], next(sizes)).latency,
-            "sweep 60 x 10 x 4": lambda: sweep(graph, usable, batches, precisions).latency,
-        }
-    )
+def over(name: str, times: dict[str, list[float]]) -> dict[str, float]:
+    """The median over the rounds of one task's time by that of each other."""
+    return {
+        other: round(statistics.median(o / t for o, t in zip(times[name], values, strict=True)), 4)
+        for other, values in times.items()
+        if other != name
+    }
 
 
-def main() -> None:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--peer-runs", type=int, default=3)
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
-    result: dict[str, object] = {"torch": torch.__version__, "engine_seconds": engine_speed()}
-    models = {}
-    for source in MODELS:
-        seconds = speed_of(source)
-        models[source] = {
-            "milliseconds": {name: round(1e3 * value, 2) for name, value in seconds.items()},
-            "costmodel_over": {
-                name: round(seconds["costmodel"] / value, 3)
-                for name, value in seconds.items()
-                if name != "costmodel"
-            },
-        }
-    result["models"] = models
-    print(json.dumps(result, indent=1))
+    models = {m: speed_of(m, options.runs, options.peer_runs) for m in options.models}
+    slow = [
+        f"{source}: {ratio} of {name}"
+        for source, found in models.items()
+        for name, ratio in found["costmodel_over"].items()
+        if ratio > (LIMIT if name == "bare" else 1)
+    ]
+    print(json.dumps({"torch": torch.__version__, "models": models, "missed": slow}, indent=1))
+    for line in slow:
+        print(f"missed: {line}", file=sys.stderr)
+    return 1 if slow else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

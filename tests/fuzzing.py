@@ -1,11 +1,16 @@
 """How many cases the fuzz tests draw: a few hundred in the suite, thousands in the benchmarks.
 
-COSTMODEL_FUZZ_SCALE multiplies their number; benchmarks/fuzz.py sets it.
+COSTMODEL_FUZZ_SCALE multiplies their number, and COSTMODEL_FUZZ_COUNTS names a folder to leave in
+how many were drawn; benchmarks/fuzz.py sets both.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -23,6 +28,20 @@ def cases(count: int, **options: Any) -> settings:
         suppress_health_check=list(HealthCheck),
         **options,
     )
+
+
+DRAWN: Counter[str] = Counter()
+"""Cases by group of tests."""
+
+
+def drew(group: str) -> None:
+    """Count a case."""
+    DRAWN[group] += 1
+
+
+if _folder := os.environ.get("COSTMODEL_FUZZ_COUNTS"):
+    _path = Path(_folder) / f"{os.getpid()}.json"
+    atexit.register(lambda: _path.write_text(json.dumps(DRAWN)))
 
 
 ODD_NUMBERS = st.sampled_from(

@@ -16,7 +16,7 @@ from costmodel.estimation import estimate
 from costmodel.graph import Graph
 from costmodel.reports.prediction import prediction_report
 from costmodel.tracing.source import load_graph
-from tests.fuzzing import ODD_NUMBERS, ODD_TEXTS, cases
+from tests.fuzzing import ODD_NUMBERS, ODD_TEXTS, cases, drew
 
 Path = tuple[str | int, ...]
 
@@ -53,6 +53,7 @@ NASTY = st.one_of(
 
 def outcome(text: str) -> str | None:
     """What is said of a graph that is refused; None of one that is estimated."""
+    drew("graph documents")
     try:
         graph = Graph.from_json(text)
         list(graph.edges())
