@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from costmodel.energy import Energy, energy_of
 from costmodel.errors import UsageError
 from costmodel.formulas.columns import columns_of
 from costmodel.formulas.cost import Cost
@@ -58,6 +59,15 @@ class OperatorEstimate(NamedTuple):
     formula: str
 
 
+class RowParts(NamedTuple):
+    """What the time of every row is joined from; (rows,) seconds each."""
+
+    compute: Array
+    memory: Array
+    launch: Array
+    lanes: Array
+
+
 @dataclass(frozen=True)
 class Uncovered:
     """An operator without a formula, charged its bytes only."""
@@ -80,6 +90,8 @@ class Estimate:
     """(rows,) seconds."""
     row_bounds: Array
     """(rows,) codes into `BOUNDS`."""
+    row_parts: RowParts
+    """Whose overlap `row_times` takes into account."""
     memory: Memory
     """What is in use at the moment of the peak, in bytes."""
     notes: tuple[str, ...] = ()
@@ -129,6 +141,13 @@ class Estimate:
     def throughput(self) -> float:
         """Samples per second."""
         return self.batch / self.latency
+
+    @cached_property
+    def energy(self) -> Energy | None:
+        """J for the batch with floor, ceiling and assumptions; None if the power is unknown."""
+        batch = np.array([float(self.batch)])
+        operators = operator_columns(self.workload, batch, self.precision)
+        return energy_of(operators, self.workload.counts, self.latency, self.target)
 
     @property
     def achieved_flops(self) -> float:
@@ -293,6 +312,8 @@ class Sweep(Sequence[Estimate]):
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""
         policy, size = self.precisions[precision], self.batches[batch]
+        times, shape = self.times[precision], self._totals[precision].shape
+        parts = (np.broadcast_to(getattr(times, name), shape) for name in RowParts._fields)
         return Estimate(
             graph=self.graph,
             target=self.targets[device],
@@ -300,7 +321,8 @@ class Sweep(Sequence[Estimate]):
             precision=policy,
             workload=self.workload,
             row_times=self._totals[precision][device, batch],
-            row_bounds=self.times[precision].bound[device, batch],
+            row_bounds=times.bound[device, batch],
+            row_parts=RowParts(*(part[device, batch] for part in parts)),
             memory=_memory(self.graph).at(size, DTYPE_BYTES[policy.storage]),
             notes=self.notes[precision][device],
             as_judged=self.as_judged,

@@ -111,6 +111,10 @@ class _Settings:
         return self.before.graph
 
     @property
+    def trains(self) -> bool:
+        return self.graph.conditions.get("mode") == "train"
+
+    @property
     def is_compiled(self) -> bool:
         return self.graph.conditions.get("execution") == "compiled"
 
@@ -129,7 +133,8 @@ def _larger_batch(settings: _Settings) -> Change | LeftOut:
     sizes = [before.batch * 2**k for k in range(1, 11) if before.batch * 2**k <= LARGEST_BATCH]
     if not sizes:
         return LeftOut(title, f"the batch is {before.batch} already; {LARGEST_BATCH} was the limit")
-    if graph.batch == 1 and settings.retrace is not None and not settings.is_compiled:
+    again = not (settings.is_compiled or settings.trains)
+    if graph.batch == 1 and settings.retrace is not None and again:
         # At a batch of 1 some copies are views, which they are not in a real batch.
         try:
             graph = settings.retrace(batch=2)
@@ -185,6 +190,8 @@ def _compiled(settings: _Settings) -> Change | LeftOut:
     title = "compiled execution"
     if settings.is_compiled:
         return LeftOut(title, "the run is compiled already")
+    if settings.trains:
+        return LeftOut(title, "tried on inference only")
     return settings.change(
         "execution",
         "compiled instead of eager execution",
@@ -197,6 +204,8 @@ def _folded(settings: _Settings) -> Change | LeftOut:
     title = "folded batch norms"
     if settings.is_compiled:
         return LeftOut(title, "in a compiled run they are fused already")
+    if settings.trains:
+        return LeftOut(title, "in training they are needed")
     graph, count = fold_norms(settings.graph)
     if not count:
         return LeftOut(title, "no batch norm follows a convolution or linear layer alone")
@@ -217,6 +226,8 @@ def _channels_last(settings: _Settings) -> Change | LeftOut:
         return LeftOut(title, "they are so already")
     if all(len(graph.tensors[i].shape) != 4 for op in graph.ops for i in op.outputs):
         return LeftOut(title, "the model works on no images")
+    if settings.trains:
+        return LeftOut(title, "tried on inference only")
     if settings.retrace is None:
         return LeftOut(title, "the model would have to be traced again, and only its graph is here")
     try:
@@ -233,8 +244,8 @@ def _channels_last(settings: _Settings) -> Change | LeftOut:
 
 def _partial(settings: _Settings, which: Which) -> Change | LeftOut:
     title = f"partial instead of {which} convolutions"
-    if settings.is_compiled:
-        return LeftOut(title, "tried on eager runs only")
+    if settings.is_compiled or settings.trains:
+        return LeftOut(title, "tried on eager inference only")
     graph, replaced, total = replace_by_partial(settings.graph, which)
     if not replaced:
         reason = f"none of the {total} keeps image and channels" if total else "the model has none"

@@ -14,6 +14,7 @@ import typer
 from costmodel.cli import (
     cache,
     calibrate,
+    compare,
     compare_ops,
     devices,
     explain,
@@ -25,6 +26,7 @@ from costmodel.cli import (
     search,
     serve,
     summary,
+    timeline,
     validate,
 )
 from costmodel.cli.output import Interrupted
@@ -48,6 +50,8 @@ app.command("predict")(predict.predict)
 app.command("summary")(summary.summary)
 app.command("roofline")(roofline.roofline)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("timeline")(timeline.timeline)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from costmodel.estimation import Estimate
 from costmodel.graph import DTYPE_BYTES
-from costmodel.liveness import liveness_of
+from costmodel.memory import memory_of
 from costmodel.reports import theme
 from costmodel.reports.page import plain
 from costmodel.reports.runs import distinct_sizes, size_label
@@ -22,17 +22,19 @@ NEAR = 3
 
 
 def live_bytes(estimate: Estimate) -> tuple[float, np.ndarray]:
-    """Bytes of the weights, and (operators,) bytes of activations alive while each one runs.
+    """Bytes that are always there, and (operators,) bytes that come and go, while each one runs.
 
     Views are operators too. The peak of both together is `estimate.peak_memory`.
     """
     width = DTYPE_BYTES[estimate.precision.storage]
-    weights = estimate.graph.weight_bytes * width / DTYPE_BYTES["float32"]
-    return weights, liveness_of(estimate.graph).bytes_at(estimate.batch, width)
+    model = memory_of(estimate.graph)
+    parts = (model.gradients, model.activations)
+    alive = sum(part.bytes_at(estimate.batch, width) for part in parts)
+    return model.always(width).total, np.asarray(alive)
 
 
 def memory_figure(estimates: Sequence[Estimate]) -> Any:
-    """A plotly figure: weights and live activations over the operators in execution order.
+    """A plotly figure: memory in use over the operators in execution order.
 
     Args:
         estimates: runs of one graph; those of one batch and precision share a curve.
@@ -42,10 +44,10 @@ def memory_figure(estimates: Sequence[Estimate]) -> Any:
     factor, unit = next((u for u in UNITS if peak >= u[0]), (1.0, "B"))
     figure = go.Figure()
     for number, estimate in enumerate(sizes):
-        weights, alive = live_bytes(estimate)
-        total = weights + alive
+        always, alive = live_bytes(estimate)
+        total = always + alive
         names = [plain(name) for name in estimate.graph.op_names]
-        label = size_label(estimate) if len(sizes) > 1 else "weights and activations"
+        label = size_label(estimate) if len(sizes) > 1 else "in use"
         colour = theme.SERIES[number % len(theme.SERIES)]
         at = int(total.argmax()) if total.size else 0
         order = list(range(1, len(names) + 1))
@@ -55,15 +57,15 @@ def memory_figure(estimates: Sequence[Estimate]) -> Any:
                 line={"color": colour, "shape": "hv", "width": 2},
                 fill="tozeroy" if len(sizes) == 1 else "none",
                 text=names,
-                hovertemplate=f"<b>%{{text}}</b><br>%{{y:.4g}} {unit} alive<extra></extra>",
+                hovertemplate=f"<b>%{{text}}</b><br>%{{y:.4g}} {unit} in use<extra></extra>",
             )
         )  # fmt: skip
         figure.add_trace(
             go.Scatter(
-                x=[1, len(names)], y=[weights / factor] * 2, mode="lines",
-                name="weights alone" + (f", {estimate.precision.name}" if len(sizes) > 1 else ""),
+                x=[1, len(names)], y=[always / factor] * 2, mode="lines",
+                name="always there" + (f", {estimate.precision.name}" if len(sizes) > 1 else ""),
                 line={"color": colour, "dash": "dot", "width": 1.5},
-                hovertemplate=f"weights: {show_bytes(weights)}<extra></extra>",
+                hovertemplate=f"weights, always there: {show_bytes(always)}<extra></extra>",
             )
         )  # fmt: skip
         if total.size:
@@ -95,10 +97,4 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def _capacities(estimates: Sequence[Estimate]) -> dict[str, float]:
-    found = {}
-    for estimate in estimates:
-        profile = estimate.target.profile
-        capacity = profile.capacity(profile.main_memory)
-        if capacity is not None:
-            found[profile.id] = capacity
-    return found
+    return {e.target.profile.id: e.capacity for e in estimates if e.capacity is not None}

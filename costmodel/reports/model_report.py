@@ -13,7 +13,7 @@ from costmodel.reports.change_table import change_table
 from costmodel.reports.cost_figure import cost_figure
 from costmodel.reports.devices import device_report
 from costmodel.reports.kind_table import kind_table
-from costmodel.reports.memory_figure import live_bytes, memory_figure
+from costmodel.reports.memory_figure import memory_figure
 from costmodel.reports.module_figure import module_figure
 from costmodel.reports.module_times import module_times
 from costmodel.reports.page import Card, Pictures, render
@@ -61,7 +61,7 @@ class Run:
                 change.title,
                 f"{change.speedup:.3g}x",
                 f"{show_rate(change.after.throughput)} /s in batches of {change.after.batch}, "
-                f"{show_time(change.after.latency)} each. Takes {change.takes}.",
+                f"{show_time(change.after.latency)} each. Needs: {change.takes}.",
             )
             for change in self.considered.best()
         ]
@@ -174,7 +174,7 @@ def model_cards(estimate: Estimate) -> tuple[Card, ...]:
              f"{show_bytes(total.bytes_written)} written"),
         Card("arithmetic intensity", show_intensity(total.flops / total.bytes), sizes),
         Card("peak memory", show_bytes(estimate.peak_memory),
-             f"{sizes}; weights and live activations"),
+             f"{sizes}; {_memory_parts(estimate)}"),
     )  # fmt: skip
 
 
@@ -187,8 +187,7 @@ def run_cards(view: RooflineView) -> tuple[Card, ...]:
         if found is None
         else f"90 % interval {show_time(found.low, 2)} to {show_time(found.high, 2)}"
     )
-    profile, achieved = estimate.target.profile, estimate.achieved_flops
-    capacity = profile.capacity(profile.main_memory)
+    achieved, capacity = estimate.achieved_flops, estimate.capacity
     return (
         Card("latency", show_time(estimate.latency), interval),
         Card("throughput", f"{show_rate(estimate.throughput)} /s",
@@ -273,10 +272,20 @@ def _all(runs: Sequence[Run]) -> str:
     return " ".join(f"{run.label}: {run.limits}" for run in runs)
 
 
+def _memory_parts(estimate: Estimate) -> str:
+    """ "13.5 MiB of weights, 588 MiB of activations"."""
+    memory = estimate.memory
+    parts = {
+        "weights": memory.weights, "gradients": memory.gradients,
+        "optimiser state": memory.optimizer_state, "activations": memory.activations,
+    }  # fmt: skip
+    return ", ".join(f"{show_bytes(size)} of {name}" for name, size in parts.items() if size)
+
+
 def _memory_in_words(estimate: Estimate) -> str:
-    weights, alive = live_bytes(estimate)
-    where = estimate.graph.op_names[int(alive.argmax())] if alive.size else ""
+    graph, operator = estimate.graph, estimate.memory.operator
+    where = f" is reached at {graph.op_names[operator]}" if operator >= 0 else ""
     return (
-        f"{size_label(estimate)}: {show_bytes(weights)} of weights; the peak of "
-        f"{show_bytes(estimate.peak_memory)} is reached at {where}."
+        f"{size_label(estimate)}: the peak of {show_bytes(estimate.peak_memory)}{where}: "
+        f"{_memory_parts(estimate)}. What a framework takes beside tensors is not counted."
     )

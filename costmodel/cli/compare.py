@@ -1,0 +1,61 @@
+"""`costmodel compare`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costmodel.cli import options
+from costmodel.cli.options import Format
+from costmodel.cli.output import chosen_format, emit, is_page, save
+from costmodel.errors import UsageError
+
+
+def compare(
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="MODEL", help=f"{options.MODEL_HELP} Repeat."),
+    ] = None,
+    device: options.Devices = None,
+    device_folders: options.Folders = None,
+    batch: options.Batches = None,
+    precision: options.Precisions = None,
+    input_shape: options.InputShape = None,
+    threads: options.Threads = None,
+    without: options.Without = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="MODEL", help="Relate to this one, not to the first."),
+    ] = None,
+    strict: options.Strict = False,
+    compiled: options.Compiled = False,
+    format: options.FormatOption = None,
+    output: options.Output = None,
+) -> None:
+    """Compare models on devices: latency, throughput, memory; accuracy where it is published."""
+    sources = list(dict.fromkeys(models or ()))
+    if not sources:
+        raise UsageError("no model: add -m MODEL, once for each (such as -m zoo:fasternet_t2)")
+    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
+    as_page = is_page(format, output)
+    form = Format.TABLE if as_page else chosen_format(format, output)
+    targets = options.load_targets(device, threads)
+    graphs = options.load_models(sources, input_shape, scaled_to=sizes, compiled=compiled)
+    estimates = [
+        options.predictions(
+            [graph], targets, sizes, policies,
+            strict=strict, without=without, skip_unable="all" in (device or ()),
+        )
+        for graph in graphs
+    ]  # fmt: skip
+
+    from costmodel.reports.comparison import compared_models, comparison_report, records_report
+
+    found = compared_models(sources, estimates, baseline)
+    if as_page:
+        from costmodel.reports.comparison_page import comparison_page
+
+        save(str(output), comparison_page(found))
+        return
+    emit(records_report(found) if form is Format.CSV else comparison_report(found), form, output)
