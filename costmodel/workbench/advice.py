@@ -21,7 +21,7 @@ from costmodel.units import format_si
 from costmodel.workbench.choices import Choices, choices_of
 from costmodel.workbench.design import Budgets, DesignView, design_view
 from costmodel.workbench.state import State, controls_of
-from costmodel.workbench.tasks import PARTIAL
+from costmodel.workbench.tasks import PARTIAL, TASKS
 from costmodel.workbench.values import Choice
 
 Array = np.ndarray
@@ -60,12 +60,6 @@ class Advice:
     def state(self) -> State:
         """Whom it is for."""
         return self.view.state
-
-    @cached_property
-    def capacity(self) -> float:
-        """The proxy of the present design."""
-        total, batch = self.view.estimate.total, self.state.batch
-        return float(np.sqrt(float(total.parameters) * float(total.macs) / batch))
 
     @cached_property
     def broken(self) -> tuple[Budget, ...]:
@@ -112,14 +106,14 @@ class Advice:
             return f"None of {len(self.choices.designs):,} designs fits the budget."
         if self.is_best:
             return "Nothing better within the budget: keep the present design."
-        gain = self.recommended.capacity / self.capacity
+        gain = self.recommended.capacity / self.view.capacity
         return f"{self.recommended.text}: {gain:.2g}x the capacity of the present design."
 
     @property
     def is_best(self) -> bool:
         """Whether the present design is the recommended one, or as good."""
         best = self.recommended
-        return best is not None and not self.broken and best.capacity <= self.capacity * 1.0001
+        return best is not None and not self.broken and best.capacity <= self.view.capacity * 1.0001
 
     @property
     def nearest_text(self) -> str:
@@ -180,10 +174,23 @@ class Advice:
             f"of {show(budget.limit)}: raise it, or lower resolution, batch or precision."
         )
 
-    def by_block(self) -> Table:
-        """The best design of each kind of block within the budgets."""
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """(designs,) what is compared with each other: the kind of block, or the patch."""
+        compared = TASKS[self.state.task].compared
+        return tuple(str(design[compared]) for design in self.choices.designs)
+
+    def kind_label(self, kind: str) -> str:
+        """A kind as it is shown."""
+        compared = TASKS[self.state.task].compared
+        label = _label(self.state, compared, kind)
+        return f"patch {label}" if compared == "patch" else label
+
+    def by_kind(self) -> Table:
+        """The best design of each kind of block, or of each patch, within the budgets."""
+        what = TASKS[self.state.task].compared
         columns = (
-            Column("block", "block", right=False),
+            Column(what, what, right=False),
             Column("depth", "blocks"),
             Column("width", "width"),
             Column("capacity", "capacity proxy", lambda value: format_si(value, "")),
@@ -192,22 +199,20 @@ class Advice:
             Column("latency_s", "latency", show_time),
             Column("memory_bytes", "peak memory", show_bytes),
         )
-        names = np.array([str(design["block"]) for design in self.choices.designs])
+        names = np.array(self.kinds)
         capacity = np.where(self.fits, self.choices.columns.capacity, -np.inf)
         rows: list[tuple[Any, ...]] = []
-        for block in dict.fromkeys(names):
-            best = int(np.argmax(np.where(names == block, capacity, -np.inf)))
-            label = _label(self.state, "block", block)
-            if not np.isfinite(capacity[best]) or names[best] != block:
-                rows.append((label, *[None] * 7))
+        for kind in dict.fromkeys(self.kinds):
+            best = int(np.argmax(np.where(names == kind, capacity, -np.inf)))
+            if names[best] != kind or not np.isfinite(capacity[best]):
+                rows.append((self.kind_label(kind), *[None] * 7))
                 continue
-            option = self.option(best)
-            design = self.choices.designs[best]
+            option, design = self.option(best), self.choices.designs[best]
             rows.append(
-                (label, design["depth"], design["width"], option.capacity, option.macs,
-                 option.parameters, option.latency, option.memory)
+                (self.kind_label(kind), design["depth"], design["width"], option.capacity,
+                 option.macs, option.parameters, option.latency, option.memory)
             )  # fmt: skip
-        return Table("Best of each block within the budget", columns, tuple(rows))
+        return Table(f"Best of each {what} within the budget", columns, tuple(rows))
 
     # ------------------------------------------------------------------- rows of the choices
 
@@ -232,13 +237,11 @@ class Advice:
         )
 
     def _text(self, design: Mapping[str, Any]) -> str:
-        block = str(design.get("block", self.state.block))
-        share = f" {self.state.ratio}" if block in PARTIAL else ""
-        label = _label(self.state, "block", block)
-        parts = [f"{label}{share}", f"{design['depth']} blocks", f"width {design['width']}"]
-        if "patch" in design:
-            parts.append(f"patches of {design['patch']}")
-        return ", ".join(parts)
+        kind = str(design[TASKS[self.state.task].compared])
+        share = f" {self.state.ratio}" if kind in PARTIAL else ""
+        label = self.kind_label(kind)
+        label = label[:1].upper() + label[1:]
+        return f"{label}{share}, {design['depth']} blocks, width {design['width']}"
 
     def _distance(self, design: Mapping[str, Any]) -> float:
         """How unlike the present design another is: doublings of sizes, and other choices."""

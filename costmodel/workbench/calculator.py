@@ -20,7 +20,6 @@ from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     show_bytes,
     show_intensity,
-    show_macs,
     show_params,
     show_time,
 )
@@ -64,8 +63,7 @@ class CalculatorView:
         """Every form with its counts, and how many times fewer than the standard convolution."""
         columns = (
             Column("layer", "layer", right=False),
-            Column("macs", "MACs", show_macs),
-            Column("macs_exact", "exactly", lambda value: f"{value:,}"),
+            Column("macs", "MACs", lambda value: f"{value:,}"),
             Column("standard_over_macs", "fewer than standard", _times),
             Column("parameters", "parameters", show_params),
             Column("bytes", "bytes moved", show_bytes),
@@ -76,7 +74,7 @@ class CalculatorView:
         )
         rows = tuple(
             (
-                layer.name, layer.macs, round(layer.macs), self.standard.macs / layer.macs,
+                layer.name, round(layer.macs), self.standard.macs / layer.macs,
                 layer.parameters, layer.bytes, layer.intensity, layer.time,
                 self.standard.time / layer.time, layer.bound,
             )
@@ -101,8 +99,8 @@ def calculator_view(state: State) -> CalculatorView:
     if ratio < 1:
         forms[f"patconv:{ratio}"] = f"PATConv {ratio}"
     width = DTYPE_BYTES[get_precision(state.precision).storage]
-    sizes = {"n": state.batch, "c": state.channels, "h": state.size, "w": state.size,
-             "k": state.kernel, "b_x": width, "b_w": width, "b_y": width}  # fmt: skip
+    sizes: dict[str, float] = {"n": state.batch, "c": state.channels, "h": state.size,
+             "w": state.size, "k": state.kernel, "b_x": width, "b_w": width, "b_y": width}  # fmt: skip
     layers, notes = [], []
     for text, name in forms.items():
         operator = parse_operator(text)
@@ -132,9 +130,9 @@ _FORMULAS = {
 """The formula of each operator."""
 
 
-def _symbols(operator: Operator, sizes: Mapping[str, int]) -> dict[str, int]:
+def _symbols(operator: Operator, sizes: Mapping[str, float]) -> dict[str, float]:
     """The sizes as the formula names them."""
-    values = {**sizes, "c_p": operator.active(sizes["c"])}
+    values = {**sizes, "c_p": operator.active(int(sizes["c"]))}
     values |= {"c_in": sizes["c"], "c_out": sizes["c"]}
     return {name: values[name] for name in get_formula(_FORMULAS[operator.name]).symbols}
 

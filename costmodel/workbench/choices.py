@@ -8,19 +8,24 @@ of the designs, or changing a budget, is a look-up.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from costmodel.estimation import resolve_target
 from costmodel.search.evaluation import DesignColumns, Evaluator
 from costmodel.search.space import Space
 from costmodel.workbench.state import State
 from costmodel.workbench.tasks import TASKS
 
 Array = np.ndarray
+
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ def choices_of(state: State) -> Choices:
         for name, value in state.values().items()
         if name in task.controls and name not in task.searched
     }
-    return _choices(state.task, tuple(fixed.items()), state.device, state.batch, state.precision)
+    setting = (state.task, tuple(fixed.items()), state.device, state.batch, state.precision)
+    with _ONE_AT_A_TIME:  # an evaluator remembers cells, and two of them would do the same work
+        return _choices(*setting)
 
 
 @lru_cache(maxsize=64)
@@ -76,10 +83,6 @@ def _evaluator(
 
 def _on(evaluator: Evaluator, device: str) -> Evaluator:
     """An evaluator of the same cells on another device."""
-    from copy import copy
-
-    from costmodel.estimation import resolve_target
-
     moved = copy(evaluator)
     moved.targets = (resolve_target(device),)
     moved.error = (0.0,)

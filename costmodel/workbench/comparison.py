@@ -18,7 +18,6 @@ from costmodel.reports.text import (
     show_rate,
     show_time,
 )
-from costmodel.search.energy import estimated_energy
 from costmodel.workbench.design import Budgets, show_energy
 from costmodel.workbench.state import State
 
@@ -54,7 +53,7 @@ class ComparisonView:
         )
         rows = []
         for e in self.estimates:
-            found, energy = e.interval, estimated_energy(e) / e.batch
+            found, energy = e.interval, e.energy
             limit = self.budgets.latency
             rows.append(
                 (
@@ -62,7 +61,7 @@ class ComparisonView:
                     found and f"{show_time(found.low, 2)} - {show_time(found.high, 2)}",
                     first / e.latency, None if limit is None else limit - e.latency,
                     e.throughput, e.bound, e.time_by_bound[e.bound] / e.latency, e.peak_memory,
-                    e.fits, energy if energy == energy else None,
+                    e.fits, energy and energy.joules / e.batch,
                 )
             )  # fmt: skip
         return Table("", columns, tuple(rows))
@@ -115,6 +114,4 @@ def comparison_view(state: State, graph: Graph) -> ComparisonView:
             estimates.append(estimate(graph, resolve_target(device), state.batch, state.precision))
         except UsageError as error:
             problems.append(str(error))
-    return ComparisonView(
-        state, graph.name, tuple(estimates), tuple(problems), Budgets.of(state)
-    )
+    return ComparisonView(state, graph.name, tuple(estimates), tuple(problems), Budgets.of(state))

@@ -17,6 +17,18 @@ GRAPH_CONFIG = {
     "plotlyServerURL": "",
 }
 
+EMPTY: dict[str, Any] = {
+    "data": [],
+    "layout": {
+        "xaxis": {"visible": False},
+        "yaxis": {"visible": False},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "height": 200,
+    },
+}
+"""A chart with nothing in it."""
+
 
 def cards_of(cards: Iterable[Card]) -> list[Any]:
     """Each number in a box of its own."""
@@ -39,7 +51,9 @@ def _meter(card: Card) -> list[Any]:
     if card.share is None:
         return []
     width = f"{min(card.share, 1) * 100:.1f}%"
-    return [html.Span(html.Span(style={"width": width}), className="meter", **{"aria-hidden": "true"})]
+    return [
+        html.Span(html.Span(style={"width": width}), className="meter", **{"aria-hidden": "true"})
+    ]
 
 
 def table_of(table: Table, chosen: int | None = None) -> Any:
@@ -81,7 +95,7 @@ def notes_of(notes: Sequence[str]) -> list[Any]:
 def chart(name: str, text: str) -> Any:
     """An empty chart, with what it shows for those who cannot see it."""
     return html.Div(
-        dcc.Graph(id=name, config=GRAPH_CONFIG, className="chart"),
+        dcc.Graph(id=name, figure=EMPTY, config=GRAPH_CONFIG, className="chart"),
         role="img",
         **{"aria-label": text},
     )

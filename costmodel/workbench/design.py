@@ -19,7 +19,6 @@ from costmodel.reports.text import (
     show_rate,
     show_time,
 )
-from costmodel.search.energy import estimated_energy
 from costmodel.units import format_si
 from costmodel.workbench.cards import Card
 from costmodel.workbench.networks import network_graph
@@ -56,9 +55,10 @@ class DesignView:
     budgets: Budgets
 
     @cached_property
-    def energy(self) -> float:
-        """J for one batch, NaN where the profile lacks a number for it."""
-        return estimated_energy(self.estimate)
+    def capacity(self) -> float:
+        """The proxy that recommendations maximise: sqrt(parameters x MACs per image)."""
+        total = self.estimate.total
+        return math.sqrt(float(total.parameters) * float(total.macs) / self.estimate.batch)
 
     @property
     def cards(self) -> tuple[Card, ...]:
@@ -79,17 +79,21 @@ class DesignView:
             Card("macs", "Per image", show_macs(float(e.total.macs) / batch),
                  f"{show_bytes(float(e.total.bytes) / batch)} moved"),
             self._energy(),
+            Card("capacity", "Capacity proxy", format_si(self.capacity, ""),
+                 "sqrt(parameters x MACs), no accuracy"),
         )  # fmt: skip
 
     def _latency(self) -> Card:
         latency, budget = self.estimate.latency, self.budgets.latency
         found = self.estimate.interval
-        spread = f"90 % interval {show_time(found.low, 2)} - {show_time(found.high, 2)}"
+        spread = f"{show_time(found.low, 2)} - {show_time(found.high, 2)} (90 %)" if found else ""
         if budget is None:
-            detail = "no budget" if found is None else spread
-            return Card("latency", "Latency", show_time(latency), detail)
+            return Card("latency", "Latency", show_time(latency), spread)
         detail, tone = _headroom(latency, budget, show_time(abs(budget - latency)))
-        return Card("latency", "Latency", show_time(latency), detail, tone, latency / budget)
+        return Card(
+            "latency", "Latency", show_time(latency), f"{spread}\n{detail}".strip(), tone,
+            latency / budget,
+        )  # fmt: skip
 
     def _memory(self) -> Card:
         used, budget = self.estimate.peak_memory, self.budgets.memory
@@ -107,17 +111,21 @@ class DesignView:
         )  # fmt: skip
 
     def _energy(self) -> Card:
-        if not math.isfinite(self.energy):
-            return Card("energy", "Energy per image", "?", "the profile lacks a number for it")
+        e = self.estimate
+        if e.energy is None:
+            return Card("energy", "Energy per image", "?", "the board power is not known")
+        joules = e.energy.joules
         return Card(
-            "energy", "Energy per image", show_energy(self.energy / self.state.batch),
-            f"{format_si(self.energy / self.estimate.latency, 'W')} while it runs",
+            "energy", "Energy per image", show_energy(joules / e.batch),
+            f"{format_si(joules / e.latency, 'W')} while it runs",
         )  # fmt: skip
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed."""
-        return (TASKS[self.state.task].text, *notes_of([self.estimate]))
+        energy = self.estimate.energy
+        drawn = () if energy is None else energy.notes
+        return (TASKS[self.state.task].text, *notes_of([self.estimate]), *drawn)
 
 
 def show_energy(joules: float) -> str:

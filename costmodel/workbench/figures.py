@@ -5,6 +5,8 @@ The roofline chart is the one of the reports; the others are drawn here, in the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,6 @@ from costmodel.workbench.comparison import ComparisonView
 from costmodel.workbench.design import DesignView
 from costmodel.workbench.scaling import ScalingView
 from costmodel.workbench.screen import Screen
-from costmodel.workbench.state import controls_of
-from costmodel.workbench.tasks import BLOCKS
 
 Figure = dict[str, Any]
 
@@ -78,12 +78,14 @@ def blocks(view: DesignView, screen: Screen) -> Figure:
         data.append(
             {
                 "type": "bar", "name": plain(kind), "x": names, "y": [s * 1e3 for s in seconds],
-                "marker": {"color": theme.mark_of(kind).colour}, "hovertext": hovers,
+                "marker": theme.bar_style(kind), "hovertext": hovers,
                 "hovertemplate": "%{hovertext}<extra></extra>",
             }
         )  # fmt: skip
     layout = {
         "barmode": "stack", "bargap": 0.15, "height": 360,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0,
+                   "traceorder": "normal"},
         "xaxis": {"type": "category", "tickangle": -60, "tickfont": {"size": 10}, "ticks": ""},
         "yaxis": {"title": {"text": "ms"}, "rangemode": "tozero", "exponentformat": "none"},
     }  # fmt: skip
@@ -92,21 +94,20 @@ def blocks(view: DesignView, screen: Screen) -> Figure:
 
 def pareto(advice: Advice, screen: Screen) -> Figure:
     """Capacity against latency: the best designs of each block, and where the present one is."""
-    columns, state = advice.choices.columns, advice.state
+    columns = advice.choices.columns
     latency, capacity = columns.latency[0], columns.capacity
     shown = np.ones(len(columns), dtype=bool)
     for budget in advice.budgets:
         if budget.name != "latency":
             shown &= budget.use(columns) <= 1
-    kinds = np.array([str(design.get("block", "")) for design in advice.choices.designs])
-    labels = getattr(controls_of(state.task)["block"], "labels", BLOCKS)
+    kinds = np.array(advice.kinds)
     data: list[dict[str, Any]] = []
-    for number, kind in enumerate(dict.fromkeys(kinds)):
+    for number, kind in enumerate(dict.fromkeys(advice.kinds)):
         rows = np.flatnonzero(shown & (kinds == kind))
         front = _front(latency, capacity, rows)
         data.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": labels.get(kind, "design"),
+                "type": "scatter", "mode": "lines+markers", "name": plain(advice.kind_label(kind)),
                 "x": (latency[front] * 1e3).tolist(), "y": capacity[front].tolist(),
                 "text": [_option_hover(advice.option(int(row))) for row in front],
                 "hovertemplate": "%{text}<extra></extra>",
@@ -117,20 +118,25 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
     here = advice.view.estimate
     you = (
         f"<b>you are here</b><br>{show_time(here.latency)}, capacity "
-        f"{format_si(advice.capacity, '')}"
+        f"{format_si(advice.view.capacity, '')}"
     )
     if advice.recommended is not None:
         best = advice.recommended
         data.append(
             _spot("recommended", best.latency, best.capacity, _option_hover(best), screen, "square")
         )
-    data.append(_spot("you are here", here.latency, advice.capacity, you, screen, "star"))
+    data.append(_spot("you are here", here.latency, advice.view.capacity, you, screen, "star"))
+    limit = advice.view.budgets.latency
+    limits = [] if limit is None else [limit * 1e3]
     layout: dict[str, Any] = {
         "height": 420,
-        "xaxis": {"type": "log", "title": {"text": "latency (ms)"}, **_plain_ticks()},
-        "yaxis": {"type": "log", "title": {"text": "capacity proxy"}, "exponentformat": "SI"},
+        "xaxis": _log_axis("latency (ms)", [x for d in data for x in d["x"]] + limits, _number),
+        "yaxis": _log_axis(
+            "capacity proxy",
+            [y for d in data for y in d["y"]],
+            lambda value: format_si(value, "").replace(" ", ""),
+        ),
     }
-    limit = advice.view.budgets.latency
     if limit is not None:
         layout["shapes"] = [
             {"type": "line", "x0": limit * 1e3, "x1": limit * 1e3, "xref": "x", "yref": "paper",
@@ -144,7 +150,7 @@ def _front(latency: np.ndarray, capacity: np.ndarray, rows: np.ndarray) -> np.nd
     order = rows[np.lexsort((-capacity[rows], latency[rows]))]
     best = np.maximum.accumulate(capacity[order])
     kept = np.concatenate([[True], best[1:] > best[:-1]]) if len(order) else np.zeros(0, bool)
-    return order[kept]
+    return np.asarray(order[kept])
 
 
 def _option_hover(option: Option) -> str:
@@ -171,8 +177,20 @@ def _spot(
     }  # fmt: skip
 
 
-def _plain_ticks() -> dict[str, Any]:
-    return {"exponentformat": "none", "dtick": "D2", "tickfont": {"size": 11}}
+def _log_axis(title: str, values: list[float], show: Callable[[float], str]) -> dict[str, Any]:
+    """A logarithmic axis around some values, with a written-out tick at every 1, 2 and 5."""
+    low, high = log10(min(values) / 1.25), log10(max(values) * 1.25)
+    steps = (1, 2, 5) if high - low < 2.5 else (1, 3) if high - low < 4 else (1,)
+    ticks = [step * 10.0**decade for decade in range(floor(low), ceil(high)) for step in steps]
+    shown = [tick for tick in ticks if low <= log10(tick) <= high]
+    return {
+        "type": "log", "title": {"text": title}, "range": [low, high], "tickvals": shown,
+        "ticktext": [show(tick) for tick in shown],
+    }  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
 
 
 def calculator(view: CalculatorView, screen: Screen) -> Figure:
@@ -189,8 +207,9 @@ def calculator(view: CalculatorView, screen: Screen) -> Figure:
     data = [
         {
             "type": "bar", "orientation": "h", "name": plain(name), "y": names, "x": shares,
-            "text": [f"{percent(s)}" for s in shares], "textposition": "auto",
-            "hovertext": texts, "hovertemplate": "%{y}: %{hovertext}<extra>%{fullData.name}</extra>",
+            "text": [percent(share) for share in shares], "textposition": "auto",
+            "hovertext": texts,
+            "hovertemplate": "%{y}: %{hovertext}<extra>%{fullData.name}</extra>",
             "marker": {"color": colour}, "cliponaxis": False,
         }
         for name, (shares, texts, colour) in series.items()
@@ -233,7 +252,7 @@ def scaling(view: ScalingView, screen: Screen) -> Figure:
     layout = {
         "height": 400,
         "xaxis": {"title": {"text": "φ"}, "dtick": 1},
-        "yaxis": {"type": "log", "title": {"text": "times φ = 0"}, **_plain_ticks()},
+        "yaxis": _log_axis("times φ = 0", [y for d in data for y in d["y"]], _number),
     }
     return styled(data, layout, screen)
 
@@ -261,10 +280,12 @@ def comparison(view: ComparisonView, screen: Screen) -> Figure:
             "hovertemplate": "<b>%{y}</b><br>%{text}<extra></extra>",
         }
     ]  # fmt: skip
+    limits = [] if view.budgets.latency is None else [view.budgets.latency]
     layout: dict[str, Any] = {
         "height": 110 + 44 * len(found),
-        "xaxis": {"type": "log", "title": {"text": "latency (ms), 90 % interval"},
-                  **_plain_ticks()},
+        "xaxis": _log_axis(
+            "latency (ms), 90 % interval", [t * 1e3 for t in (*low, *high, *limits)], _number
+        ),
         "yaxis": {"autorange": "reversed", "ticks": "", "showline": False, "automargin": True},
     }  # fmt: skip
     if view.budgets.latency is not None:

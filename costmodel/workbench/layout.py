@@ -24,7 +24,7 @@ DESIGN = ("block", "depth", "width", "resolution", "ratio", "expansion", "patch"
 
 LABELS = {
     "device": "Device", "others": "Compare with", "precision": "Precision", "batch": "Batch",
-    "latency": "Latency budget, ms per batch", "memory": "Memory budget, MiB", "task": "Task",
+    "latency": "Latency, ms", "memory": "Memory, MiB", "task": "Task",
     "block": "Block", "depth": "Depth, blocks", "width": "Width, channels",
     "resolution": "Resolution, pixels", "ratio": "Partial ratio", "expansion": "Expansion",
     "patch": "Patch, pixels", "kernel": "Kernel", "channels": "Channels, in and out",
@@ -67,6 +67,7 @@ def page(max_bytes: int) -> Any:
             ),
             html.Nav(_radio("tab", TABS), className="tabs", **{"aria-label": "View"}),
             html.Div(id="problems", className="problems", role="status"),
+            html.Div(id="cards", className="cards", **{"aria-live": "polite"}),
             html.Div([_aside(), _main(max_bytes)], className="workspace"),
             html.Footer(
                 [
@@ -85,8 +86,8 @@ def _aside() -> Any:
         [
             _group("Where it runs", _row("device", _devices("device")),
                    _row("precision", _choice("precision")), _row("batch", _number("batch"))),
-            _group("Budget", _row("latency", _number("latency", "none")),
-                   _row("memory", _number("memory", "none"))),
+            _group("Budget for a batch", _row("latency", _number("latency", "none")),
+                   _row("memory", _number("memory", "none")), side_by_side=True),
             _group("Network", _row("task", _choice("task")), _row("block", _choice("block")),
                    *(_slider(name) for name in ("depth", "width", "resolution")),
                    *(_row(name, _choice(name)) for name in ("ratio", "expansion", "patch"))),
@@ -114,17 +115,16 @@ def _design_panels() -> list[Any]:
         for name, label in EXPORTS.items()
     ]
     return [
-        html.Div(id="cards", className="cards", **{"aria-live": "polite"}),
         panel("Recommendation", html.Div(id="advice"),
-              html.Div([
-                  html.P(id="nearest-text"),
-                  html.Button("Apply the nearest", id="apply-nearest", type="button"),
-              ], id="nearest-row", className="apply", hidden=True),
               html.Div([
                   html.Button("Apply the recommendation", id="apply-best", type="button",
                               className="primary"),
               ], id="best-row", className="apply", hidden=True),
-              html.Div(id="by-block"), name="recommendation"),
+              html.Div([
+                  html.P(id="nearest-text"),
+                  html.Button("Apply the nearest", id="apply-nearest", type="button"),
+              ], id="nearest-row", className="apply", hidden=True),
+              html.Div(id="by-kind"), name="recommendation"),
         panel("Latency and capacity", chart("pareto", "Capacity against latency by kind of block"),
               lead="The best designs of each kind of block on this device. Capacity is "
               "sqrt(parameters x MACs), a proxy: how well a block learns is not known here. The "
@@ -194,8 +194,10 @@ def _onnx_panels(max_bytes: int) -> list[Any]:
 # ------------------------------------------------------------------------------------- controls
 
 
-def _group(title: str, *rows: Any) -> Any:
-    return html.Fieldset([html.Legend(title), *rows])
+def _group(title: str, *rows: Any, side_by_side: bool = False) -> Any:
+    return html.Fieldset(
+        [html.Legend(title), html.Div(rows, className="pairs" if side_by_side else "rows")]
+    )
 
 
 def _row(name: str, control: Any) -> Any:
@@ -281,6 +283,8 @@ def device_options() -> list[dict[str, str]]:
     return options
 
 
+_SELECTORS: dict[theme.Mode, str] = {"light": "", "dark": "[data-mode=dark]"}
+
 INDEX = (
     """<!DOCTYPE html>
 <html lang="en">
@@ -294,7 +298,7 @@ INDEX = (
         f":root{selector} {{ "
         + "; ".join(f"--{name}: {colour}" for name, colour in theme.PALETTE[mode].items())
         + f"; color-scheme: {mode} }}\n"
-        for mode, selector in (("light", ""), ("dark", "[data-mode=dark]"))
+        for mode, selector in _SELECTORS.items()
     )
     + f":root {{ --font: {theme.FONT}; --accent: {theme.BLUE} }}\n"
     + """</style>

@@ -38,7 +38,9 @@ def traced_batch(batch: int) -> int:
 @lru_cache(maxsize=64)
 def _graph(task: str, parameters: tuple[tuple[str, Any], ...], batch: int) -> Graph:
     cells = TASKS[task].family().cells(**dict(parameters))
-    return joined(TASKS[task].title, [(name, traced_cell(cell, batch)) for name, cell in named(cells)])
+    return joined(
+        TASKS[task].title, [(name, traced_cell(cell, batch)) for name, cell in named(cells)]
+    )
 
 
 def named(cells: Sequence[tuple[str, Cell, int]]) -> Iterator[tuple[str, Cell]]:

@@ -91,7 +91,7 @@ class ScalingView:
             Column("width_ideal", "β^φ width", _ideal),
             Column("resolution_ideal", "γ^φ resolution", _ideal),
             Column("built", "built", right=False),
-            Column("rule", "MACs by the rule", lambda value: f"{value:.3g}x"),
+            Column("rule", "MACs, rule", lambda value: f"{value:.3g}x"),
             Column("macs", "MACs per image", show_macs),
             Column("macs_ratio", "grown", lambda value: f"{value:.3g}x"),
             Column("latency_s", f"latency on {self.state.device}", show_time),
@@ -105,7 +105,7 @@ class ScalingView:
             rows.append(
                 (
                     step.phi, *(step.ideal[name] for name in SCALED),
-                    f"{built} (at the end of its range)" if step.clipped else built,
+                    f"{built} (limit)" if step.clipped else built,
                     float(self.rule.macs(step.phi)), step.macs, step.macs / first.macs,
                     step.latency, step.latency / first.latency, step.memory,
                 )

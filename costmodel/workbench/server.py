@@ -35,12 +35,13 @@ def protect(server: Any, script_hashes: list[str], max_bytes: int) -> None:
         )
     )
 
-    @server.after_request  # type: ignore[untyped-decorator]
-    def _headers(response: Any) -> Any:
+    def headers(response: Any) -> Any:
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
+
+    server.after_request(headers)
 
 
 def serve(host: str, port: int, max_bytes: int, ready: Callable[[str], None]) -> None:

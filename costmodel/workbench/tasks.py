@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,10 @@ PARTIAL = ("pconv", "patconv")
 RATIOS = {"1/8": "1/8", "1/4": "1/4", "1/2": "1/2"}
 EXPANSIONS = {"1": "1", "2": "2", "3": "3", "4": "4", "6": "6"}
 
+PATCHES = {"8": "8", "16": "16", "32": "32"}
+HEAD = 64
+"""Channels of a head of attention."""
+
 PROPORTIONS = (1, 2, 8, 2)
 """Blocks of the four stages of FasterNet-T2."""
 
@@ -47,8 +51,10 @@ class Task:
     family: Callable[[], Family]
     parameters: Callable[[Mapping[str, Any]], Parameters]
     """A state's values as parameters of the family."""
-    searched: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    searched: Mapping[str, Sequence[Any]]
     """Values of the controls that a recommendation chooses among; the others stay as they are."""
+    compared: str
+    """The control whose choices are compared with each other."""
 
 
 def stage_depths(blocks: int) -> tuple[int, int, int, int]:
@@ -71,6 +77,18 @@ def _staged(values: Mapping[str, Any]) -> Parameters:
         **{f"kind{stage}": values["block"] for stage in stages},
         "ratio": float(Fraction(values["ratio"])),
         "expansion": float(values["expansion"]),
+        "resolution": values["resolution"],
+    }
+
+
+def _transformer(values: Mapping[str, Any]) -> Parameters:
+    """Parameters of the ViT family: a head for every 64 channels."""
+    return {
+        "depth": values["depth"],
+        "width": values["width"],
+        "heads": values["width"] // HEAD,
+        "patch": int(values["patch"]),
+        "mlp_ratio": float(values["expansion"]),
         "resolution": values["resolution"],
     }
 
@@ -108,6 +126,7 @@ TASKS: Mapping[str, Task] = {
         partial(_family, "fasternet"),
         _staged,
         SEARCHED,
+        "block",
     ),
     "detection": Task(
         "Detection backbone",
@@ -117,6 +136,7 @@ TASKS: Mapping[str, Task] = {
         partial(_family, "fasternet_backbone"),
         _staged,
         SEARCHED,
+        "block",
     ),
     "segmentation": Task(
         "Segmentation",
@@ -126,6 +146,29 @@ TASKS: Mapping[str, Task] = {
         partial(_family, "fasternet_segmenter"),
         _staged,
         SEARCHED,
+        "block",
+    ),
+    "vit": Task(
+        "Vision transformer",
+        "A vision transformer with a class token, a head for every 64 channels, 1000 classes.",
+        {
+            "block": Choice({"attention": "Attention and MLP"}, "attention"),
+            "depth": Steps(2, 32, 1, 12),
+            "width": Steps(128, 1280, 64, 384),
+            "resolution": Steps(96, 512, 32, 224),
+            "ratio": Choice({"1/4": "1/4"}, "1/4"),
+            "expansion": Choice({"2": "2", "3": "3", "4": "4"}, "4"),
+            "patch": Choice(PATCHES, "16"),
+        },
+        ("block", "ratio"),
+        partial(_family, "vit"),
+        _transformer,
+        {
+            "patch": tuple(PATCHES),
+            "depth": (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32),
+            "width": (128, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024, 1280),
+        },
+        "patch",
     ),
 }
 

@@ -104,7 +104,9 @@ def _read(data: bytes, name: str, sample: tuple[int, ...] | None) -> Upload:
         except CostModelError as error:
             raise type(error)(str(error).replace(str(path), name)) from error
     if len(graph.ops) > MAX_OPERATORS:
-        raise TraceError(f"{name}: {len(graph.ops):,} operators; at most {MAX_OPERATORS:,} are read")
+        raise TraceError(
+            f"{name}: {len(graph.ops):,} operators; at most {MAX_OPERATORS:,} are read"
+        )
     if all(op.is_view for op in graph.ops):
         raise UsageError(f"{name}: the model runs no operator that takes time")
     return Upload(digest, name, graph)

@@ -34,12 +34,13 @@ def segmenter(family: Family) -> Family:
     return replace(family, name=f"{family.name}_segmenter", slots=(*kept, head))
 
 
-class SegmentationHead(nn.Sequential):
+class SegmentationHead(nn.Module):
     """(n, channels, h / 32, w / 32) to (n, classes, h, w) scores."""
 
     def __init__(self, channels: int, classes: int, size: int) -> None:
+        super().__init__()
         inner = channels // 4
-        super().__init__(
+        self.layers = nn.Sequential(
             nn.Conv2d(channels, inner, 3, padding=1, bias=False),
             nn.BatchNorm2d(inner),
             nn.ReLU(),
@@ -49,9 +50,8 @@ class SegmentationHead(nn.Sequential):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = super().forward(x)
         return functional.interpolate(
-            scores, size=(self.size, self.size), mode="bilinear", align_corners=False
+            self.layers(x), size=(self.size, self.size), mode="bilinear", align_corners=False
         )
 
 
