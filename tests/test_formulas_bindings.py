@@ -224,6 +224,19 @@ CASES = [
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
     ("torchvision::roi_align", [x(1, 2, 8, 8), x(3, 5)], [y(3, 2, 2, 2)], {},
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
+    # 6 steps of 4 channels with 3 states: per state Δ A (1), exp (8), (Δ x) B (1) and 2 MACs; per
+    # channel Δ x (1) and a MAC for D x; then softplus of a sum, and SiLU times.
+    ("costmodel::selective_scan", [x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4),
+                                   x(2, 4, 3), w(4), None],
+     [y(2, 4, 3), y(2, 4, 3)], {},
+     (24 * 7, 24 * (3 * 10 + 1) + 24 * (1 + ACTIVATION_FLOPS["softplus"])
+      + 24 * (ACTIVATION_FLOPS["silu"] + 1),
+      4 * (24 + 24 + 18 + 18 + 24 + 12 + 4 + 4), 4 * 24)),
+    ("costmodel::selective_scan", [x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4)],
+     [y(2, 4, 3), y(2, 4, 3)], {},
+     (24 * 7, 24 * 31, 4 * (24 + 24 + 18 + 18 + 12 + 4), 4 * 24)),
+    ("costmodel::wkv", [w(4), w(4), x(2, 3, 4), x(2, 3, 4)], [y(2, 3, 4)], {},
+     (0, 24 * (2 * (1 + 1 + 2 + 2 * 8 + 2 + 1 + 1 + 1) + 4), 4 * (48 + 8), 96)),
     # Integers: an output is requantised by a product, a sum and three comparisons, a real one is
     # had by a difference and a product. Biases are float32.
     ("quantized::conv2d", [q(1, 2, 3, 3), w(4, 2, 3, 3, dtype="qint8"), w(4)], [q(1, 4, 3, 3)], {},

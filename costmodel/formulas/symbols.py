@@ -41,7 +41,7 @@ MEANING: dict[str, str] = {
     "c_mid": "channels inside a block, hidden size of a recurrent cell",
     "g": "groups",
     "t": "expansion factor",
-    "gates": "gates of a dynamic partial convolution that are 1",
+    "gates": "gates that are open: of a dynamic partial convolution, or behind a scan",
     "layers": "layers stacked in one operator",
     "directions": "2 if a sequence is read both ways, else 1",
     # space

@@ -23,8 +23,10 @@ import torch
 from torch import nn
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
-from costmodel.tracing.huggingface_cache import filled_cache, one_sequence
+from costmodel.tracing.huggingface_cache import filled_cache
 from costmodel.tracing.huggingface_inputs import example_inputs, positional
+from costmodel.tracing.huggingface_kernels import use_kernels
+from costmodel.tracing.huggingface_values import answer_without_values
 
 _IGNORED = frozenset(
     {
@@ -136,7 +138,7 @@ def build(document: Mapping[str, Any], attention: str | None = None) -> nn.Modul
         TraceError: if the library cannot build it.
     """
     transformers = _library()
-    one_sequence()
+    answer_without_values()
     entries = dict(document)
     kind = entries.pop("model_type")
     if kind not in transformers.CONFIG_MAPPING:
@@ -146,6 +148,7 @@ def build(document: Mapping[str, Any], attention: str | None = None) -> nn.Modul
         config.use_cache = False
         with torch.device("meta"):
             model = _architecture(transformers, document, config, attention)
+        use_kernels(model)
     except UnknownNameError:
         raise
     except Exception as error:
@@ -169,9 +172,13 @@ def _architecture(
     else:
         family = _usual_family(transformers, config)
     if attention is None and _needs_no_mask(family, config):
-        attention = _unmasked_attention()
-    model: nn.Module = family._from_config(config, attn_implementation=attention)
-    return model
+        unmasked = _unmasked_attention()
+        try:
+            return family._from_config(config, attn_implementation=unmasked)  # type: ignore[no-any-return]
+        except KeyError as error:  # a model with a table of attentions of its own
+            if error.args != (unmasked,):
+                raise
+    return family._from_config(config, attn_implementation=attention)  # type: ignore[no-any-return]
 
 
 def _usual_family(transformers: Any, config: Any) -> Any:

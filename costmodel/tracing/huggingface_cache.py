@@ -1,35 +1,12 @@
-"""A key-value cache of a transformers model, full and without values: what a decode step reads.
-
-Also the one question about values that the library asks of every sequence: see `one_sequence`.
-"""
+"""A key-value cache of a transformers model, full and without values: what a decode step reads."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
 from costmodel.errors import UsageError
-
-
-@cache
-def one_sequence() -> None:
-    """Tell the library that a sample without values is one sequence, not several packed into one.
-
-    It would look at position values to find out, which tensors without values do not have.
-    """
-    from transformers import masking_utils
-
-    find = masking_utils.find_packed_sequence_indices
-
-    def find_where_there_are_values(position_ids: torch.Tensor) -> torch.Tensor | None:
-        if position_ids.is_meta or isinstance(position_ids, FakeTensor):
-            return None
-        return find(position_ids)  # type: ignore[no-any-return]
-
-    masking_utils.find_packed_sequence_indices = find_where_there_are_values
 
 
 def filled_cache(config: Any, batch: int, context: int) -> Any:
