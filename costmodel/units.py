@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # The registry starts empty: nothing but these units exists, so "12 GB/furlong" is an error and
 # "b" is a bit, not a barn.
 _DEFINITIONS = """
+p- = 1e-12
 n- = 1e-9
 u- = 1e-6 = µ- = μ-
 m- = 1e-3
@@ -76,6 +77,7 @@ _EXAMPLES = {
     "b/s": "19.5 Gb/s",
     "Hz": "1.53 GHz",
     "W": "300 W",
+    "J": "50 mJ",
     "s": "5 us",
 }
 

@@ -16,6 +16,7 @@ LAYERS = [
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},
     {"roofline", "memory"},
+    {"energy"},
     {"estimation"},
     {"measurement", "search", "crossovers", "changes"},
     {"reports"},

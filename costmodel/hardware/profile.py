@@ -25,6 +25,7 @@ from costmodel.hardware.quantity import (
     Number,
     Power,
     Share,
+    SwitchingEnergy,
     Throughput,
     Width,
 )
@@ -197,6 +198,33 @@ class Achievable(Entry):
     vector_peak: Share | None = Field(default=None, description="Large vector work, of the peak.")
 
 
+class OperationEnergy(SwitchingEnergy):
+    """Energy of one operation of a dtype; a fused multiply-add counts two."""
+
+    dtype: DType = Field(description="Format of the operands.")
+    engine: Engine = Field(description="scalar, vector or matrix, as of peaks.")
+
+
+class ByteEnergy(SwitchingEnergy):
+    """Energy of moving one byte to or from a memory level."""
+
+    level: Literal["l1", "l2", "llc", "dram", "sram", "flash"] = Field(
+        description="Name of the level, as of memory."
+    )
+
+
+class EnergyCosts(Entry):
+    """What work takes in energy, where it is known; the rest follows from the board power."""
+
+    operations: tuple[OperationEnergy, ...] = Field(
+        default=(), description="Per operation, by dtype and engine, all that it takes included."
+    )
+    bytes: tuple[ByteEnergy, ...] = Field(default=(), description="Per byte, by memory level.")
+    static: Power | None = Field(
+        default=None, description="Drawn while ready for work but idle, at working clocks."
+    )
+
+
 class DeviceProfile(Entry):
     """One device. Accessors return SI floats for the whole device; None is unknown."""
 
@@ -220,6 +248,9 @@ class DeviceProfile(Entry):
     memory: tuple[MemoryLevel, ...] = Field(description="Memory levels, innermost first.")
     power: Power = Field(
         alias="board_power", description="Board power limit, or the chip's thermal design power."
+    )
+    energy: EnergyCosts = Field(
+        default=EnergyCosts(), description="Energy per operation and byte, and static power."
     )
     interconnect: tuple[Link, ...] = Field(default=(), description="Links to host and peers.")
     launch: Duration = Field(

@@ -168,6 +168,15 @@ class Power(Quantity):
     example = "300 W"
 
 
+class SwitchingEnergy(Quantity):
+    """Energy of one operation, or of moving one byte."""
+
+    called = "an energy"
+    unit = "J"
+    accepted = ("pJ", "nJ")
+    example = "2.3 pJ"
+
+
 class Duration(Quantity):
     """A span of time."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from costmodel.energy import EnergyRates, energy_rates, operator_energy
 from costmodel.estimation import resolve_target
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import DTYPE_BYTES, Graph
@@ -144,6 +145,25 @@ class CellTable:
             "traffic": summed(2 * traced - twice + (twice - traced) * scale),
             "activations": peaks,
         }
+
+    def energies(self, target: Target) -> tuple[EnergyRates | None, Array, Array]:
+        """A device's rates, and what each cell takes beyond static power, in J.
+
+        Returns:
+            the rates, None if the device's power is unknown; (cells,) what does not depend on the
+            rest of the run; (cells,) what reading all weights from main memory takes.
+        """
+        assert self._operators is not None
+        rates = energy_rates(target, self._dtypes)
+        if rates is None:
+            return None, np.zeros(len(self)), np.zeros(len(self))
+        own, weights, _ = operator_energy(self._operators, rates)
+        cell, row, count = self._pairs
+        summed = [
+            np.bincount(cell, np.broadcast_to(part, own.shape)[0][row] * count, len(self))
+            for part in (own, weights)
+        ]
+        return rates, summed[0], summed[1]
 
     def times(self, target: Target, cells: Array, traffic: tuple[float, float]) -> CellTimes:
         """Time of some cells on a device, for designs that move `traffic` bytes, (least, most)."""

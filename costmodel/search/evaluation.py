@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from costmodel.energy import weights_missed
 from costmodel.errors import UsageError
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
@@ -55,6 +56,11 @@ class DesignColumns:
     bytes: Array
     """Read and written."""
     operators: Array
+
+    @property
+    def work_per_joule(self) -> Array:
+        """(devices, designs) FLOP/J."""
+        return np.asarray(self.flops / self.energy)
 
     @property
     def throughput(self) -> Array:
@@ -105,11 +111,9 @@ class Evaluator:
         """
         codes = np.atleast_2d(codes)
         placed = [slot.look_up(codes) for slot in self._slots]
-        sums = {name: np.zeros(len(codes)) for name in ADDITIVE}
+        sums = {name: _summed(placed, self.table.costs[name]) for name in ADDITIVE}
         activations = np.zeros(len(codes))
         for slot, index in placed:
-            for name in ADDITIVE:
-                sums[name] += slot.product(self.table.costs[name])[index]
             np.maximum(activations, slot.present(self.table.costs["activations"])[index],
                        out=activations)  # fmt: skip
         cells = np.unique(np.concatenate([slot.used for slot, _ in placed]))
@@ -117,21 +121,24 @@ class Evaluator:
         traffic = sums["traffic"]
         span = (float(traffic.min(initial=np.inf)), float(traffic.max(initial=0.0)))
         errors = []
-        for row, target in zip(latency, self.targets, strict=True):
+        energy = np.full_like(latency, np.nan)
+        for row, joules, target in zip(latency, energy, self.targets, strict=True):
             times = self.table.times(target, cells, span)
-            parts = np.zeros((len(times.coefficients), len(codes)))
-            for part, coefficients in zip(parts, times.coefficients, strict=True):
-                for slot, index in placed:
-                    part += slot.product(coefficients)[index]
+            parts = np.array([_summed(placed, column) for column in times.coefficients])
             row[:] = _chebyshev(parts, times.position(traffic))
             errors.append(times.error)
+            rates, own, weights = self.table.energies(target)
+            if rates is not None:
+                dynamic = _summed(placed, own)
+                dynamic += _summed(placed, weights) * weights_missed(traffic, rates)
+                joules[:] = rates.total(dynamic, row)
         self.error = tuple(map(max, self.error, errors))
         return DesignColumns(
             codes=codes,
             targets=self.targets,
             batch=self.batch,
             latency=latency,
-            energy=np.full_like(latency, np.nan),
+            energy=energy,
             memory=sums["weight_storage"] + activations,
             parameters=sums["parameters"],
             macs=sums["macs"],
@@ -211,6 +218,14 @@ class _SlotTable:
     def present(self, column: Array) -> Array:
         """(combinations,) a cell's column, 0 where the slot is empty."""
         return np.where(self._count > 0, column[self._row], 0.0)
+
+
+def _summed(placed: Sequence[tuple[_SlotTable, Array]], column: Array) -> Array:
+    """(designs,) a column of cells, summed over the cells of each design."""
+    total = np.zeros(len(placed[0][1]))
+    for slot, index in placed:
+        total += slot.product(column)[index]
+    return total
 
 
 def _chebyshev(coefficients: Array, x: Array) -> Array:

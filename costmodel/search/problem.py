@@ -14,7 +14,6 @@ from costmodel.estimation import Estimate, estimate
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
 from costmodel.search.cells import resolve_targets
-from costmodel.search.energy import estimated_energy
 from costmodel.search.evaluation import DesignColumns, Evaluator
 from costmodel.search.goals import Budget, Goal, Reward, Scores, check_budgets
 from costmodel.search.space import Space
@@ -120,7 +119,7 @@ class Problem:
             targets=self.targets,
             batch=self.batch,
             latency=np.array([[e.latency] for e in estimates]),
-            energy=np.array([[estimated_energy(e)] for e in estimates]),
+            energy=np.array([[_joules(e)] for e in estimates]),
             memory=one(first.peak_memory),
             parameters=one(float(total.parameters)),
             macs=one(float(total.macs)),
@@ -128,6 +127,10 @@ class Problem:
             bytes=one(float(total.bytes)),
             operators=one(float(first.workload.counts.sum())),
         )
+
+
+def _joules(estimate: Estimate) -> float:
+    return float("nan") if estimate.energy is None else estimate.energy.joules
 
 
 def traced_design(space: Space, design: Mapping[str, Any], batch: int) -> Graph:
