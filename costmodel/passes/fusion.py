@@ -176,9 +176,11 @@ def _fused(graph: Graph, group: tuple[int, ...], readers: dict[int, set[int]], f
     read: dict[int, TensorSpec] = {}
     written: dict[int, TensorSpec] = {}
     targets: list[str] = []
+    elements: list[int] = []
     for index in group:
         op = graph.ops[index]
         targets.append(op.target)
+        elements.append(graph.tensors[op.outputs[0]].numel if op.outputs else 0)
         for tensor in op.inputs:
             spec = None if tensor is None else graph.tensors[tensor]
             if spec is not None and spec.storage not in written:
@@ -192,7 +194,7 @@ def _fused(graph: Graph, group: tuple[int, ...], readers: dict[int, set[int]], f
         target=FUSED,
         inputs=tuple(spec.id for spec in read.values()),
         outputs=outputs,
-        attrs={"operators": targets, "flops": flops},
+        attrs={"operators": targets, "elements": elements, "flops": flops},
         module=_common_module(graph.ops[i].module for i in group),
         phase=last.phase,
     )

@@ -61,6 +61,19 @@ class Ceilings:
     notes: tuple[tuple[str, ...], ...]
     """(devices,) what had to be assumed."""
 
+    def take(self, devices: Array) -> Ceilings:
+        """Some of the devices, by a mask."""
+        chosen = np.flatnonzero(devices).tolist()
+        return Ceilings(
+            tuple(self.targets[i] for i in chosen),
+            self.dtypes,
+            self.matrix_peak[chosen],
+            self.vector_peak[chosen],
+            self.bandwidth[chosen],
+            self.launch[chosen],
+            tuple(self.notes[i] for i in chosen),
+        )
+
 
 def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     """Look up the peaks and bandwidths of devices.

@@ -392,49 +392,117 @@ class Constants:
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs
+    cpu_overlap: float = _constant(
+        7.51, 1.0, 8, "1",
+        "exponent of the norm that joins compute and memory time on CPUs", _CPU,
+    )  # fmt: skip
+    wide_vector_clock: float = _constant(
+        0.945, 0.6, 1, "1",
+        "clock under 512-bit vectors on all cores, of the base clock", _CPU,
+    )  # fmt: skip
     cpu_dram_share: float = _constant(
-        0.99, 0.6, 1, "1",
-        "of the DRAM bandwidth that all cores together draw in long streams", _CPU,
+        0.337, 0.3, 1, "1",
+        "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = _constant(
         25000000000.0, 5000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
-    cpu_matrix_share: float = _constant(
-        0.73, 0.1, 1, "1",
-        "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
+    cpu_cache_width: float = _constant(
+        2.78, 2, 64, "B per clock",
+        "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
-    wide_vector_clock: float = _constant(
-        0.8, 0.6, 1, "1",
-        "clock under 512-bit vectors on all cores, of the base clock", _CPU,
+    cpu_matrix_share: float = _constant(
+        0.714, 0.3, 1, "1",
+        "of the vector peak, for endless matrix products on CPU cores", _CPU,
+    )  # fmt: skip
+    cpu_window_share: float = _constant(
+        0.958, 0.3, 1, "1",
+        "the same for convolutions with windows", _CPU,
+    )  # fmt: skip
+    cpu_pointwise_share: float = _constant(
+        0.79, 0.3, 1, "1",
+        "the same for 1x1 convolutions", _CPU,
+    )  # fmt: skip
+    cpu_batched_share: float = _constant(
+        0.462, 0.05, 1, "1",
+        "the same for batched products and attention", _CPU,
     )  # fmt: skip
     cpu_contraction: float = _constant(
-        1.0, 0, 1000, "elements",
+        1.14, 0, 100, "elements",
         "depth lost per block on CPUs", _CPU,
     )  # fmt: skip
     cpu_columns: float = _constant(
-        18.4, 0, 300, "elements",
+        4.42, 0, 100, "elements",
         "width lost per block on CPUs", _CPU,
     )  # fmt: skip
     cpu_rows: float = _constant(
-        5.0, 0, 300, "elements",
-        "rows lost per core in use: products are split over cores by rows", _CPU,
+        79.4, 0, 200, "elements",
+        "rows lost per product on CPUs", _CPU,
+    )  # fmt: skip
+    cpu_imbalance: float = _constant(
+        0.0577, 0, 1, "1",
+        "of the time for which cores without a part of a product wait", _CPU,
     )  # fmt: skip
     cpu_depthwise_share: float = _constant(
-        0.17, 0.15, 1, "1",
+        0.104, 0.02, 1, "1",
         "of the vector peak, depthwise convolution on CPUs", _CPU,
     )  # fmt: skip
-    cpu_vector_share: float = _constant(
-        0.15, 0.15, 1, "1",
-        "of the vector peak, other arithmetic on CPUs", _CPU,
+    cpu_depthwise_taps: float = _constant(
+        0.479, 0, 20, "taps",
+        "work of a depthwise output besides its taps", _CPU,
+    )  # fmt: skip
+    cpu_repack_window: float = _constant(
+        3.11, 0, 8, "1",
+        "further passes over a convolution's weights, rearranged at every call", _CPU,
+    )  # fmt: skip
+    cpu_repack_pointwise: float = _constant(
+        0.44, 0, 8, "1",
+        "the same for 1x1 kernels", _CPU,
+    )  # fmt: skip
+    cpu_reorder_pass: float = _constant(
+        1, 0, 4, "1",
+        "further passes over NCHW images, rearranged to blocks and back", _CPU,
+    )  # fmt: skip
+    cpu_page_fault: float = _constant(
+        2.08e-07, 5e-08, 3e-06, "s",
+        "for the system to hand out and clear a page of 4 KiB", _CPU,
+    )  # fmt: skip
+    cpu_plain_cycles: float = _constant(
+        1.66, 0, 8, "cycles",
+        "of a core per element of plain arithmetic", _CPU,
+    )  # fmt: skip
+    cpu_exponential_cycles: float = _constant(
+        6.69, 0.3, 40, "cycles",
+        "per exponential", _CPU,
+    )  # fmt: skip
+    cpu_error_function_cycles: float = _constant(
+        17.2, 0.5, 60, "cycles",
+        "per error function", _CPU,
+    )  # fmt: skip
+    cpu_normalized_cycles: float = _constant(
+        32.4, 0.3, 60, "cycles",
+        "per normalised element", _CPU,
+    )  # fmt: skip
+    cpu_moved_cycles: float = _constant(
+        17.9, 0.1, 60, "cycles",
+        "per element copied into another order or place", _CPU,
     )  # fmt: skip
     cpu_launch: float = _constant(
         4e-06, 5e-07, 3e-05, "s",
-        "to dispatch an operator on one CPU core, outside compiled graphs", _CPU,
+        "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = _constant(
-        7.2e-06, 1e-07, 1e-05, "s",
+        4.59e-06, 1e-07, 2e-05, "s",
         "to spread an operator over cores and wait for the last, per doubling", _CPU,
+    )  # fmt: skip
+    cpu_convolution_launch: float = _constant(
+        8.39e-06, 0, 5e-05, "s",
+        "for a convolution to find its kernel and formats", _CPU,
+    )  # fmt: skip
+    cpu_convolution_forks: float = _constant(
+        1.89, 0, 6, "1",
+        "further forks of a convolution: its operands are rearranged", _CPU,
     )  # fmt: skip
 
     def with_values(self, values: Mapping[str, float]) -> Constants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import ceil
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class DeviceColumns:
     """Last cache before main memory that all units share, bytes."""
     l2_bandwidth: Array
     """B/s of that cache, NaN where the vendor does not say."""
+    core_cache: Array
+    """Second-level caches of the CPU cores in use together, bytes; 0 where they share it."""
     board_power: Array
     """W."""
     launch_overhead: Array
@@ -95,7 +98,13 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
             [None if (v := p.compute.vector_lanes) is None else v.si for p in profiles]
         ),
         dram_bandwidth=column([p.bandwidth(p.main_memory) for p in profiles]),
-        l2_capacity=column([p.capacity(c) for p, c in zip(profiles, caches, strict=True)]),
+        l2_capacity=column([_cache_in_use(t, c) for t, c in zip(targets, caches, strict=True)]),
+        core_cache=column(
+            [
+                _cache_in_use(t, "l2") if c == "llc" else 0.0
+                for t, c in zip(targets, caches, strict=True)
+            ]
+        ),
         l2_bandwidth=column([p.bandwidth(c) for p, c in zip(profiles, caches, strict=True)]),
         board_power=column([p.board_power for p in profiles]),
         launch_overhead=column([p.launch_overhead for p in profiles]),
@@ -113,6 +122,13 @@ MULTILEVEL = ("GDDR6X", "GDDR7")
 def _memory_type(profile: DeviceProfile) -> str | None:
     level = profile.level(profile.main_memory)
     return None if level is None else level.type
+
+
+def _cache_in_use(target: Target, level: str) -> float | None:
+    """Bytes of a cache that the cores in use can fill: an instance serves its own cores only."""
+    profile = target.profile
+    one = profile.capacity(level, per="instance")
+    return None if one is None else one * ceil(profile.instances(level) * target.share)
 
 
 def _ecc(profile: DeviceProfile) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from costmodel.graph import DTYPE_BYTES
+from costmodel.roofline.elements import Elements
 from costmodel.roofline.precision import Precision
 from costmodel.roofline.workload import Workload
 
@@ -48,6 +49,12 @@ class OperatorColumns:
     planes: Array
     """Image planes of the output."""
     pixels: Array
+    plain: Array
+    """Elements computed one by one, at what each costs: see `roofline.elements`."""
+    exponential: Array
+    error_function: Array
+    normalized: Array
+    moved: Array
     taps: Array
     matrix_code: Array
     """Index into `dtypes` of what MACs compute in."""
@@ -131,6 +138,7 @@ def operator_columns(
         whole_run=np.broadcast_to(fixed + growing * scale, cost.macs.shape),
         planes=trait("planes") * scale,
         pixels=trait("pixels"),
+        **_elements(workload, scale),
         taps=trait("taps"),
         matrix_code=np.array([code[d] for d in multiplied], dtype=np.int64),
         vector_code=np.array([code[d] for d in stored], dtype=np.int64),
@@ -168,6 +176,13 @@ def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:
         if field.name != "dtypes"
     }
     return OperatorColumns(**values, dtypes=operators.dtypes)
+
+
+def _elements(workload: Workload, scale: Array) -> dict[str, Array]:
+    table = np.array([traits.elements for traits in workload.traits], dtype=np.float64)
+    scales = np.where(workload.trait("constant"), 1.0, scale)
+    counts = table.reshape(len(workload.traits), len(Elements._fields)).T
+    return {name: column * scales for name, column in zip(Elements._fields, counts, strict=True)}
 
 
 def _distances(workload: Workload, which: str, scale: Array) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from costmodel.formulas.columns import Columns, CostColumns
 from costmodel.graph import Graph, Op, TensorSpec
+from costmodel.roofline.elements import Elements, elements_of
 
 Array = np.ndarray
 
@@ -62,6 +63,8 @@ class Traits(NamedTuple):
     """Image planes of the output (samples x channels) at the traced batch, 0 if not 4-D."""
     pixels: float
     """Pixels of each of those planes."""
+    elements: Elements
+    """What it computes one by one, at the traced batch."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ def _traits(
         reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
         planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
+        elements=elements_of(graph, op),
     )
 
 

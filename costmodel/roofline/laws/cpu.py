@@ -1,0 +1,290 @@
+"""CPUs: how cores with vector registers and private caches run a network.
+
+What differs from GPUs, and is a law of its own here:
+
+- *clock*: one core alone runs at the boost clock, all together at the base clock; the widest
+  vectors run below it.
+- *vectors*: channels of the output fill vector registers; the last one may be part empty.
+- *cores*: products lose depth, width and rows to blocking, and what the parts of a product leave
+  over when cores share them.
+- *repack*: libraries compute convolutions in blocks of channels. Unless weights were packed
+  beforehand they are rearranged at every call, and NCHW images to blocks and back in eager mode.
+  Small images take a plain matrix product instead.
+- *elements*: exponentials, normalisations and copies cost clock cycles, whatever the caches hold.
+- *pages*: tensors as large as the allocator's mapping threshold are new memory each time, which
+  the system hands out, cleared, page by page.
+- *residency* over the caches of all cores and the last level together; *threads*: what one core
+  draws from memory; *launch*: dispatch, and a fork and join over the cores.
+
+Sources: the frameworks' and libraries' public code and documentation (PyTorch's choice of
+convolution backends; oneDNN's memory formats; glibc's mallopt manual page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from costmodel.roofline.ceilings import Ceilings
+from costmodel.roofline.constants import Constants
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.matrix import contraction_efficiency
+from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
+from costmodel.roofline.operators import OperatorColumns
+
+Array = np.ndarray
+
+CPU_LAWS: dict[str, str] = {
+    "clock": "CPU cores run faster alone, and slower on the widest vectors",
+    "threads": "a CPU core alone cannot draw the whole memory bandwidth",
+    "vectors": "a CPU's vector registers are filled in part by the last channels",
+    "cores": "CPU cores lose depth, width and rows of products to blocking, and wait for the last",
+    "repack": "CPU libraries rearrange weights and images of convolutions at every call",
+    "elements": "exponentials, norms and copies take a CPU core clock cycles per element",
+    "pages": "large tensors on CPUs are memory that the system hands out page by page",
+}
+"""The laws that only CPUs have, by name; they share others with GPUs."""
+
+SMALL_IMAGE = 20480
+"""Elements of a single float32 image up to which PyTorch convolves kernels of up to 3 by a matrix
+product of its own (`use_mkldnn` in ATen/native/Convolution.cpp)."""
+SMALL_KERNEL = 15
+"""Most taps of such a kernel: 16 is 4 x 4."""
+MAPPED = 32 * 2**20
+"""Bytes from which glibc's malloc maps new memory for every allocation (the largest value of its
+dynamic M_MMAP_THRESHOLD on 64-bit systems; mallopt(3))."""
+PAGE = 4096
+"""Bytes of a page of memory."""
+BLOCK_ROWS, BLOCK_COLUMNS = 28, 64
+"""Output positions and channels of a part of a product that one core computes in one go."""
+
+
+class CpuTimes(NamedTuple):
+    """Seconds, as (devices, batches, rows) or broadcastable to it."""
+
+    compute: Array
+    memory: Array
+    launch: Array
+    total: Array
+
+
+def cpu_times(
+    operators: OperatorColumns,
+    ceilings: Ceilings,
+    devices: DeviceColumns,
+    laws: frozenset[str],
+    constants: Constants,
+) -> CpuTimes:
+    """Time of every operator on every CPU; with no law it is the plain roofline.
+
+    Args:
+        operators: columns of the operators.
+        ceilings: of the CPUs, made for `operators.dtypes`.
+        devices: columns of the same CPUs.
+        laws: names of the laws to apply.
+        constants: of the laws.
+    """
+    run = _Run(operators, ceilings, devices, laws.__contains__, constants)
+    compute, memory, launch = run.compute(), run.memory(), run.launch()
+    larger, smaller = np.maximum(compute, memory), np.minimum(compute, memory)
+    joined = larger
+    if "overlap" in laws:
+        ratio = smaller / np.maximum(larger, 1e-300)
+        joined = larger * (1 + ratio**constants.cpu_overlap) ** (1 / constants.cpu_overlap)
+    return CpuTimes(compute, memory, launch, joined + run.new_pages() + launch)
+
+
+def core_clock(devices: DeviceColumns, constants: Constants) -> Array:
+    """(devices,) clock of the cores in use over the one their peaks are quoted at.
+
+    The boost clock for one core of many, the base clock for all of them, geometrically between;
+    below it for 512-bit vectors.
+    """
+    idle = 1 - devices.core_share
+    boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
+    wide = np.where(devices.vector_bits >= 512, constants.wide_vector_clock, 1.0)
+    return np.asarray(boost**idle * wide)
+
+
+def blocking_efficiency(
+    operators: OperatorColumns, cores: Array, lanes: Array, constants: Constants
+) -> Array:
+    """Useful share of the work of matrix products and convolutions, without the last vectors.
+
+    Args:
+        operators: columns; (rows,) or (batches, rows).
+        cores: in use, (devices, 1, 1).
+        lanes: elements of a vector register, (devices, 1, rows).
+        constants: depth, width and rows lost per block.
+    """
+    ops = operators
+    positions = ops.batches * ops.rows
+    parts = ops.batches * np.ceil(ops.rows / BLOCK_ROWS) * np.ceil(ops.columns / BLOCK_COLUMNS)
+    waves = np.ceil(parts / cores) * cores / parts
+    return np.asarray(
+        contraction_efficiency(ops.contraction, constants.cpu_contraction)
+        * contraction_efficiency(ops.columns, constants.cpu_columns)
+        * contraction_efficiency(positions, constants.cpu_rows)
+        / (1 + constants.cpu_imbalance * (waves - 1))
+    )
+
+
+def filled_lanes(columns: Array, lanes: Array) -> Array:
+    """Share of vector registers that holds output channels: 24 channels fill 3/4 of 2 x 16."""
+    return np.asarray(columns / (np.ceil(columns / lanes) * lanes))
+
+
+def by_matrix_product(operators: OperatorColumns) -> Array:
+    """Whether a convolution of one small image runs as a plain matrix product.
+
+    Images of up to 20,480 elements, kernels below 4 x 4, dense, in float32.
+    """
+    ops = operators
+    elements = ops.data_read / 4
+    images = ops.planes / np.maximum(ops.columns, 1)
+    small = (elements <= SMALL_IMAGE) & (ops.taps <= SMALL_KERNEL) & (images <= 1)
+    return np.asarray(small & ops.convolution & ~ops.half)
+
+
+class _Run:
+    """One evaluation; device arrays are (devices, 1, 1) and meet (batches, rows) or (rows,)."""
+
+    def __init__(
+        self,
+        operators: OperatorColumns,
+        ceilings: Ceilings,
+        devices: DeviceColumns,
+        on: Callable[[str], bool],
+        constants: Constants,
+    ) -> None:
+        self.ops, self.constants, self.on = operators, constants, on
+        self.vector_rate = ceilings.vector_peak[:, operators.vector_code][:, None, :]
+        self.matrix_rate = ceilings.matrix_peak[:, operators.matrix_code][:, None, :]
+
+        def column(values: Array, unknown: float = 0.0) -> Array:
+            return np.where(np.isnan(values), unknown, values)[:, None, None]
+
+        self.cores = column(devices.units, 1.0)
+        faster = core_clock(devices, constants)[:, None, None] if on("clock") else 1.0
+        self.vector_rate, self.matrix_rate = self.vector_rate * faster, self.matrix_rate * faster
+        self.hertz = column(devices.base_clock, 2e9) * faster
+        width = np.where(operators.half, 2, 4)
+        self.lanes = np.maximum(column(devices.vector_bits, 128.0) / 8 / width, 1)
+        self.dram = ceilings.bandwidth[:, None, None]
+        if on("threads"):
+            self.dram = np.minimum(self.dram, self.cores * constants.core_stream)
+        if on("dram"):
+            self.dram = self.dram * constants.cpu_dram_share
+        self.cache = column(devices.l2_capacity) + column(devices.core_cache)
+        self.cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
+        self.known_launch = ceilings.launch[:, None, None]
+        self.convolves = operators.convolution | operators.grouped | operators.depthwise
+        self.blocked = self.convolves & ~by_matrix_product(operators)
+
+    def compute(self) -> Array:
+        """Time of arithmetic at what the cores reach."""
+        ops, constants = self.ops, self.constants
+        rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
+        if self.on("depthwise"):
+            taps = np.maximum(ops.taps, 1)
+            light = constants.cpu_depthwise_share * contraction_efficiency(
+                taps, constants.cpu_depthwise_taps
+            )
+            rate = rate * np.where(ops.depthwise, light, 1.0)
+        time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
+        return np.asarray(time + self._cycles() / (self.cores * self.hertz))
+
+    def _share(self) -> Array:
+        """Of the peak that matrix products and convolutions reach."""
+        ops, constants = self.ops, self.constants
+        share: Array = np.ones((1, 1, 1))
+        if self.on("cores"):
+            kernels = [
+                (
+                    ops.attention | ((ops.batches > 1) & ~self.convolves),
+                    constants.cpu_batched_share,
+                ),
+                (self.blocked & (ops.taps > 1), constants.cpu_window_share),
+                (self.blocked, constants.cpu_pointwise_share),
+            ]
+            endless = np.select(
+                [mask for mask, _ in kernels],
+                [value for _, value in kernels],
+                constants.cpu_matrix_share,
+            )
+            share = endless * blocking_efficiency(ops, self.cores, self.lanes, constants)
+        if self.on("vectors"):
+            share = share * np.where(self.blocked, filled_lanes(ops.columns, self.lanes), 1.0)
+        return np.asarray(np.maximum(share, 1e-9))
+
+    def _cycles(self) -> Array:
+        """Clock cycles of one core for all elements that are computed one by one."""
+        ops, constants = self.ops, self.constants
+        if not self.on("elements"):
+            return np.zeros((1, 1, 1))
+        alone = ~(ops.matrix | ops.depthwise)
+        cycles = (
+            constants.cpu_plain_cycles * ops.plain
+            + constants.cpu_exponential_cycles * ops.exponential
+            + constants.cpu_error_function_cycles * ops.error_function
+            + constants.cpu_normalized_cycles * ops.normalized
+            + constants.cpu_moved_cycles * ops.moved
+        )
+        return np.asarray(np.where(alone, cycles, 0.0))
+
+    def _per_byte(self, distance: Array) -> Array:
+        """Seconds per byte for data last touched so many bytes ago."""
+        if not self.on("residency"):
+            return np.asarray(1 / self.dram)
+        return seconds_per_byte(hit_rate(distance, self.cache), self.dram, self.cache_bandwidth)
+
+    def memory(self) -> Array:
+        """Time to move every operator's bytes."""
+        ops, constants = self.ops, self.constants
+        written = ops.bytes_written
+        reads = ops.data_read * (
+            ops.first_share * self._per_byte(ops.first_distance)
+            + ops.second_share * self._per_byte(ops.second_distance)
+            + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
+        )
+        writes = written * self._per_byte(written)
+        weights = ops.weight_bytes * self._per_byte(ops.whole_run)
+        total = reads + writes + weights
+        if self.on("repack"):
+            again = np.where(
+                ops.taps > 1, constants.cpu_repack_window, constants.cpu_repack_pointwise
+            )
+            packed = self.blocked & ~ops.depthwise
+            total = total + np.where(packed, again, 0.0) * weights
+            planar = self.blocked & ~ops.channels_last & ~ops.compiled
+            total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
+        if self.on("passes"):
+            total = total + constants.fused_reread * ops.reduces * reads
+        if self.on("attention"):
+            scores = 4 * ops.batches * ops.rows * ops.columns
+            traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
+            total = total + traffic * self._per_byte(2 * scores)
+        return np.asarray(total)
+
+    def new_pages(self) -> Array:
+        """Time of the system to hand out memory for large tensors."""
+        ops, constants = self.ops, self.constants
+        if not self.on("pages"):
+            return np.zeros((1, 1, 1))
+        packed = self.blocked & (ops.weight_bytes >= MAPPED) & ~ops.depthwise
+        fresh = np.where(ops.bytes_written >= MAPPED, ops.bytes_written, 0.0)
+        fresh = fresh + np.where(packed, 2 * ops.weight_bytes, 0.0)
+        return np.asarray(fresh / PAGE * constants.cpu_page_fault)
+
+    def launch(self) -> Array:
+        """Time to dispatch an operator, spread it over the cores and wait for the last."""
+        ops, constants = self.ops, self.constants
+        if not self.on("launch"):
+            return np.zeros((1, 1, 1))
+        fork = constants.cpu_fork * np.log2(np.maximum(self.cores, 1))
+        dispatch = np.where(ops.compiled & ~self.convolves, 0.0, constants.cpu_launch)
+        dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
+        library = constants.cpu_convolution_launch + constants.cpu_convolution_forks * fork
+        return np.asarray(dispatch + fork + np.where(self.convolves, library, 0.0))
