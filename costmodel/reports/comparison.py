@@ -102,6 +102,7 @@ def case_table(comparison: Comparison, case: int) -> Table:
     name = comparison.baseline.name
     columns = (
         Column("model", "model", right=False),
+        Column("top1_percent", "top-1", _top1),
         Column("latency_s", "latency", show_time),
         Column("", "90 % interval"),
         Column("latency_vs", f"vs {name}", _times),
@@ -113,7 +114,6 @@ def case_table(comparison: Comparison, case: int) -> Table:
         Column("macs_vs", "vs", _times),
         Column("params", "params", show_params),
         Column("bound", "bound by", right=False),
-        Column("top1_percent", "top-1", _top1),
     )
     rows = tuple(_row(model, comparison, case) for model in comparison.models)
     return Table(comparison.cases[case], columns, rows)
@@ -124,6 +124,7 @@ def _row(model: Compared, comparison: Comparison, case: int) -> tuple[Any, ...]:
     interval = one.interval
     return (
         model.name,
+        model.accuracy and model.accuracy.percent,
         one.latency,
         interval and f"{show_time(interval.low, 2)} - {show_time(interval.high, 2)}",
         one.latency / base.latency,
@@ -135,7 +136,6 @@ def _row(model: Compared, comparison: Comparison, case: int) -> tuple[Any, ...]:
         one.total.macs / base.total.macs if base.total.macs else None,
         one.graph.parameters,
         f"{one.bound} ({percent(one.time_by_bound[one.bound] / one.latency)})",
-        model.accuracy and model.accuracy.percent,
     )
 
 

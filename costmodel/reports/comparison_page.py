@@ -162,8 +162,8 @@ def comparison_page(comparison: Comparison) -> str:
     base = comparison.baseline.name
     sections = [
         Section(
-            "Latency",
-            f"Relative to {base}: shorter is faster.",
+            "Latency, throughput and memory",
+            f"Relative to {base}; a shorter bar is faster.",
             relative_figure(comparison),
             tables=tuple(case_table(comparison, case) for case in cases),
         )

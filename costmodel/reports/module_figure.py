@@ -47,9 +47,9 @@ def module_figure(root: ModuleTime, run: int = 0) -> Any:
     )
     figure = go.Figure(
         go.Treemap(
-            ids=ids,
+            ids=[plain(path) for path in ids],
             labels=[plain(label) for label in labels],
-            parents=parents,
+            parents=[plain(path) for path in parents],
             values=values,
             branchvalues="remainder",
             marker={
