@@ -57,6 +57,8 @@ MAPPED = 32 * 2**20
 dynamic M_MMAP_THRESHOLD on 64-bit systems; mallopt(3))."""
 PAGE = 4096
 """Bytes of a page of memory."""
+UNKNOWN_CLOCK = 2e9
+"""Hz, where a profile states no clock at all."""
 BLOCK_ROWS, BLOCK_COLUMNS = 28, 64
 """Output positions and channels of a part of a product that one core computes in one go."""
 
@@ -169,7 +171,8 @@ class _Run:
         self.cores = column(devices.units, 1.0)
         faster = core_clock(devices, constants)[:, None, None] if on("clock") else 1.0
         self.vector_rate, self.matrix_rate = self.vector_rate * faster, self.matrix_rate * faster
-        self.hertz = column(devices.base_clock, 2e9) * faster
+        rated = np.where(np.isnan(devices.base_clock), devices.clock, devices.base_clock)
+        self.hertz = column(rated, UNKNOWN_CLOCK) * faster
         width = np.where(operators.half, 2, 4)
         self.lanes = np.maximum(column(devices.vector_bits, 128.0) / 8 / width, 1)
         self.dram = ceilings.bandwidth[:, None, None]
