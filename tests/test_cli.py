@@ -45,7 +45,8 @@ PARAMETERS = 8 * 3 * 3 * 3 + 512 * 10 + 10
 
 ESTIMATE_KEYS = [
     "model", "device", "batch", "precision", "latency_s", "throughput_per_s", "macs", "flops",
-    "params", "bytes_read", "bytes_written", "peak_memory_bytes", "bound", "interval_s",
+    "params", "bytes_read", "bytes_written", "peak_memory_bytes", "energy_j",
+    "energy_floor_j", "bound", "interval_s",
     "operators", "uncovered",
 ]  # fmt: skip
 OPERATOR_KEYS = [

@@ -11,8 +11,10 @@ from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     count,
     exact,
+    finite,
     percent,
     show_bytes,
+    show_energy,
     show_flops,
     show_macs,
     show_params,
@@ -57,6 +59,8 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "bytes_read": exact(total.bytes_read),
         "bytes_written": exact(total.bytes_written),
         "peak_memory_bytes": exact(estimate.peak_memory),
+        "energy_j": None if (energy := estimate.energy) is None else energy.joules,
+        "energy_floor_j": finite(energy.floor) if energy is not None else None,
         "bound": estimate.bound,
         "interval_s": None if (found := estimate.interval) is None else [found.low, found.high],
         "operators": [_operator_document(operator) for operator in estimate.operators],
@@ -95,6 +99,7 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
         Column("interval_high_s", "", csv_only=True),
         Column("speed_vs_baseline", f"vs {baseline}", _speed, csv_only=not compared),
         Column("throughput_per_s", "samples/s", show_rate),
+        Column("energy_j", "energy", show_energy, csv_only=not any(e.energy for e in estimates)),
         Column("bound", "bound by", right=False),
         Column("bound_time_share", "of time", percent),
         Column("macs", "MACs", show_macs),
@@ -116,6 +121,7 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
             e.interval and e.interval.high,
             reference[_case(e)] / e.latency if _case(e) in reference else None,
             e.throughput,
+            e.energy and e.energy.joules,
             e.bound,
             e.time_by_bound[e.bound] / e.latency,
             exact(e.total.macs),
@@ -196,4 +202,6 @@ def notes_of(estimates: Sequence[Estimate]) -> tuple[str, ...]:
             notes[note] = None
         if estimate.interval is not None:
             notes[estimate.interval.basis] = None
+        for assumption in estimate.energy.notes if estimate.energy else ():
+            notes[f"energy: {assumption}"] = None
     return tuple(notes)

@@ -14,6 +14,7 @@ from costmodel.reports.text import (
     exact,
     percent,
     show_bytes,
+    show_energy,
     show_macs,
     show_params,
     show_rate,
@@ -29,7 +30,7 @@ SHOWN_FRONT = 12
 SHOW: dict[str, Callable[[Any], str]] = {
     "latency": show_time,
     "throughput": lambda value: f"{show_rate(value)}/s",
-    "energy": lambda value: show_energy(value),
+    "energy": show_energy,
     "work_per_joule": lambda value: format_si(value, "FLOP/J"),
     "memory": show_bytes,
     "parameters": show_params,
@@ -40,14 +41,6 @@ SHOW: dict[str, Callable[[Any], str]] = {
     "reward": lambda value: format_si(value, ""),
 }
 """Text of a value by metric."""
-
-
-def show_energy(joules: float) -> str:
-    """Energy in J, mJ or uJ."""
-    for factor, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")):
-        if abs(joules) >= factor:
-            return f"{joules / factor:.3g} {unit}"
-    return f"{joules / 1e-9:.3g} nJ"
 
 
 def search_report(result: SearchResult) -> Report:

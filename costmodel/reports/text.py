@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from costmodel.units import format_bytes as show_bytes
@@ -11,8 +12,10 @@ from costmodel.units import format_time as show_time
 __all__ = [
     "count",
     "exact",
+    "finite",
     "percent",
     "show_bytes",
+    "show_energy",
     "show_flops",
     "show_flops_rate",
     "show_intensity",
@@ -30,6 +33,11 @@ def exact(value: Any) -> int | float:
     return int(number) if number.is_integer() else number
 
 
+def finite(value: float) -> float | None:
+    """A number as it is, None for one that JSON does not have."""
+    return value if isfinite(value) else None
+
+
 def percent(share: float) -> str:
     """A share as "12 %"; a small one is never shown as none."""
     if 0 < share < 0.001:
@@ -40,6 +48,14 @@ def percent(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """ "1 time", "3 times"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def show_energy(joules: float) -> str:
+    """Energy: "1.2 J", "53 mJ", "840 uJ", "12 nJ"."""
+    for factor, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")):
+        if abs(joules) >= factor:
+            return f"{joules / factor:.3g} {unit}"
+    return f"{joules / 1e-9:.3g} nJ"
 
 
 def show_macs(value: float) -> str:
