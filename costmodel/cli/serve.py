@@ -36,11 +36,10 @@ def serve(
         raise UsageError(
             f"{error.name} is not installed; install it with: pip install 'roofline-costmodel[app]'"
         ) from None
-    from costmodel.workbench.server import serve as run
+    from costmodel.workbench.server import Server
 
-    def tell(address: str) -> None:
-        print(f"costmodel workbench on {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            print("note: anyone who reaches this address can use it", file=sys.stderr, flush=True)
-
-    run(host, port, int(limit), tell)
+    server = Server(host, port, int(limit))
+    print(f"costmodel workbench on {server.address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print("note: anyone who reaches this address can use it", file=sys.stderr, flush=True)
+    server.run()

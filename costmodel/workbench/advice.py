@@ -157,8 +157,8 @@ class Advice:
         e = self.view.estimate
         used = e.latency if budget.name == "latency" else e.peak_memory
         return (
-            f"The present design needs {show(used)} of {what}, {used / budget.limit:.2g}x the "
-            f"budget of {show(budget.limit)}."
+            f"The present design needs {show(used)}, {used / budget.limit:.2g}x the {what} budget "
+            f"of {show(budget.limit)}."
         )
 
     def _impossible(self, budget: Budget) -> str:

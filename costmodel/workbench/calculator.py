@@ -99,8 +99,10 @@ def calculator_view(state: State) -> CalculatorView:
     if ratio < 1:
         forms[f"patconv:{ratio}"] = f"PATConv {ratio}"
     width = DTYPE_BYTES[get_precision(state.precision).storage]
-    sizes: dict[str, float] = {"n": state.batch, "c": state.channels, "h": state.size,
-             "w": state.size, "k": state.kernel, "b_x": width, "b_w": width, "b_y": width}  # fmt: skip
+    sizes: dict[str, float] = {
+        "n": state.batch, "c": state.channels, "h": state.size, "w": state.size,
+        "k": state.kernel, "b_x": width, "b_w": width, "b_y": width,
+    }  # fmt: skip
     layers, notes = [], []
     for text, name in forms.items():
         operator = parse_operator(text)

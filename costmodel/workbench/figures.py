@@ -120,12 +120,12 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
         f"<b>you are here</b><br>{show_time(here.latency)}, capacity "
         f"{format_si(advice.view.capacity, '')}"
     )
-    if advice.recommended is not None:
-        best = advice.recommended
-        data.append(
+    spots = [_spot("you are here", here.latency, advice.view.capacity, you, screen, "star")]
+    if (best := advice.recommended) is not None:
+        spots.append(
             _spot("recommended", best.latency, best.capacity, _option_hover(best), screen, "square")
         )
-    data.append(_spot("you are here", here.latency, advice.view.capacity, you, screen, "star"))
+    data += spots
     limit = advice.view.budgets.latency
     limits = [] if limit is None else [limit * 1e3]
     layout: dict[str, Any] = {
@@ -137,6 +137,7 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
             lambda value: format_si(value, "").replace(" ", ""),
         ),
     }
+    _place_text(spots, layout["xaxis"])
     if limit is not None:
         layout["shapes"] = [
             {"type": "line", "x0": limit * 1e3, "x1": limit * 1e3, "xref": "x", "yref": "paper",
@@ -169,12 +170,19 @@ def _spot(
         "type": "scatter", "mode": "markers+text", "name": name, "x": [latency * 1e3],
         "y": [capacity], "text": [f"<b>{name}</b>"], "hovertext": [text], "showlegend": False,
         "hovertemplate": "%{hovertext}<extra></extra>", "cliponaxis": False,
-        "textposition": "bottom right" if symbol == "star" else "top left",
         "marker": {
             "symbol": symbol if symbol == "star" else f"{symbol}-open", "size": 17,
             "color": colours["text"], "line": {"width": 2, "color": colours["text"]},
         },
     }  # fmt: skip
+
+
+def _place_text(spots: list[dict[str, Any]], axis: dict[str, Any]) -> None:
+    """Put each name on the side of its mark that has room, the second one above the first."""
+    low, high = axis["range"]
+    for spot, side in zip(spots, ("bottom", "top"), strict=False):
+        share = (log10(spot["x"][0]) - low) / (high - low)
+        spot["textposition"] = f"{side} {'left' if share > 0.5 else 'right'}"
 
 
 def _log_axis(title: str, values: list[float], show: Callable[[float], str]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import copy_context
 from threading import Thread
 from typing import Any
 
 from costmodel.errors import UsageError
+from costmodel.workbench.uploads import MAX_BYTES
+
+LOCAL = "127.0.0.1"
+THREADS = 8
 
 
 def protect(server: Any, script_hashes: list[str], max_bytes: int) -> None:
@@ -44,44 +47,59 @@ def protect(server: Any, script_hashes: list[str], max_bytes: int) -> None:
     server.after_request(headers)
 
 
-def serve(host: str, port: int, max_bytes: int, ready: Callable[[str], None]) -> None:
-    """Serve the workbench until interrupted.
+class Server:
+    """The workbench at an address of this machine; `run` serves until `close` or an interrupt."""
 
-    Args:
-        host: address to listen on.
-        port: 0 for any that is free.
-        max_bytes: of the largest file that may be uploaded.
-        ready: told the page's address once it can be opened.
+    def __init__(self, host: str = LOCAL, port: int = 0, max_upload: int = MAX_BYTES) -> None:
+        """Take the address, without answering yet.
 
-    Raises:
-        UsageError: if the address cannot be used.
-    """
-    from waitress import create_server
+        Args:
+            host: address to listen on.
+            port: 0 for any that is free.
+            max_upload: bytes of the largest file that is taken.
 
-    from costmodel.workbench.app import create_app
+        Raises:
+            UsageError: if the address cannot be used.
+        """
+        from waitress import create_server
 
-    app = create_app(max_bytes)
-    limit = int(app.server.config["MAX_CONTENT_LENGTH"])
-    # Folders of devices are known to this context only, and requests run in threads of their own.
-    context = copy_context()
+        from costmodel.workbench.app import create_app
 
-    def answer(environment: Any, start: Any) -> Any:
-        return context.copy().run(app.server, environment, start)
+        app = create_app(max_upload)
+        # Folders of devices are known to this context only; requests run in threads of their own.
+        self._context = copy_context()
 
-    try:
-        server = create_server(
-            answer, host=host, port=port, threads=8, max_request_body_size=limit, ident=None
-        )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot serve on {host}:{port}: {reason}; try another --port") from error
-    Thread(target=context.copy().run, args=(warm,), daemon=True).start()
-    ready(f"http://{host}:{server.effective_port}/")
-    server.run()
+        def answer(environment: Any, start: Any) -> Any:
+            return self._context.copy().run(app.server, environment, start)
+
+        try:
+            self._server = create_server(
+                answer,
+                host=host,
+                port=port,
+                threads=THREADS,
+                max_request_body_size=int(app.server.config["MAX_CONTENT_LENGTH"]),
+                ident=None,
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(
+                f"cannot serve on {host}:{port}: {reason}; try another --port"
+            ) from error
+        self.address = f"http://{host}:{self._server.effective_port}/"
+
+    def run(self) -> None:
+        """Serve, and work out the first page before anyone asks for it."""
+        Thread(target=self._context.copy().run, args=(_warm,), daemon=True).start()
+        self._server.run()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.close()
+        self._server.task_dispatcher.shutdown()
 
 
-def warm() -> None:
-    """Work out the first page before anyone asks for it."""
+def _warm() -> None:
     from costmodel.workbench.advice import advise
     from costmodel.workbench.state import default_state
 

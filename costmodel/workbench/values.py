@@ -61,16 +61,18 @@ class Steps:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number from `low` to `high`; empty for none where the default is None."""
+    """A number from `low` to `high`."""
 
     low: float
     high: float
     default: float | None
     step: float | str = "any"
+    optional: bool = False
+    """Whether it may be left empty, for none."""
 
     def read(self, text: str) -> float | None:
-        """A finite number in range, None for an empty text."""
-        if not text.strip() and self.default is None:
+        """A finite number in range; None for an empty text where that is allowed."""
+        if self.optional and not text.strip():
             return None
         expected = f"expected a number from {self.low:g} to {self.high:g}"
         try:

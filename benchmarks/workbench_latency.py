@@ -1,0 +1,168 @@
+"""How long the workbench takes to follow a control, in a real browser.
+
+    python benchmarks/workbench_latency.py [--changes 50]
+
+Serves the page on this machine, opens it in headless Chromium and moves controls one after the
+other by the keyboard: sliders, choices, batch and device. Measured inside the page: from the event
+of the control to the frame that shows the new numbers, to the new charts of the network, and to the
+new recommendation with its chart. Also the server's part alone, by calling the views.
+
+Each number in JSON is milliseconds. Needs the extras app and dev, and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import threading
+import time
+from typing import Any
+
+SETTLED = 30_000
+"""Milliseconds after which a page counts as stuck."""
+
+WATCH = """() => {
+  window.marks = {};
+  let since = 0;
+  const mark = (name) => requestAnimationFrame(() => {
+    if (since && !(name in window.marks)) window.marks[name] = performance.now() - since;
+  });
+  window.begin = () => { window.marks = {}; since = 0; };
+  for (const kind of ["input", "change"])
+    document.addEventListener(kind, () => { if (!since) since = performance.now(); }, true);
+  const watch = (id, name) => new MutationObserver(() => mark(name)).observe(
+    document.getElementById(id), { childList: true, subtree: true, characterData: true });
+  watch("cards", "numbers");
+  watch("advice", "recommendation");
+  for (const id of ["roofline", "blocks", "pareto"]) {
+    const chart = document.querySelector(`#${id} .js-plotly-plot`);
+    chart.on("plotly_afterplot", () => mark(id));
+  }
+}"""
+
+SLIDERS = ("depth", "width", "depth", "width", "resolution")
+CHOICES = ("block", "ratio", "expansion", "precision")
+
+
+def moves(page: Any, count: int) -> list[tuple[str, dict[str, float]]]:
+    """Move one control after the other; for each, milliseconds by what was redrawn."""
+    found = []
+    for number in range(count):
+        name = _move(page, number)
+        page.wait_for_function(
+            "['numbers', 'roofline', 'blocks', 'pareto'].every((name) => name in window.marks)",
+            timeout=SETTLED,
+        )
+        found.append((name, page.evaluate("window.marks")))
+        page.wait_for_timeout(50)
+    return found
+
+
+def _move(page: Any, number: int) -> str:
+    """One change by the keyboard; returns the control's name."""
+    turn, lap = number % 10, number // 10
+    page.evaluate("window.begin()")
+    if turn < 5:
+        name = SLIDERS[turn]
+        page.focus(f"#{name}")
+        page.keyboard.press("ArrowLeft" if (lap + turn) % 2 else "ArrowRight")
+    elif turn < 9:
+        name = CHOICES[turn - 5]
+        chosen = page.locator(f"#{name} input:checked")
+        last = page.locator(f"#{name} input").last.is_checked()
+        chosen.focus()
+        page.keyboard.press("ArrowLeft" if last else "ArrowRight")
+    else:
+        name = "batch"
+        page.focus("#batch")
+        page.keyboard.press("ArrowUp")
+    return name
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Median and worst, milliseconds."""
+    return {"median_ms": round(statistics.median(times), 1), "worst_ms": round(max(times), 1)}
+
+
+def server_part(count: int) -> dict[str, dict[str, float]]:
+    """The views alone, in this process: designs that were seen before, and new ones."""
+    from costmodel.workbench.answers import draw, recommend
+    from costmodel.workbench.design import design_view
+    from costmodel.workbench.state import default_state
+
+    state, screen = default_state(), {"mode": "light", "narrow": False}
+    recommend(state.to_query(), screen)
+    parts: dict[str, list[float]] = {"numbers": [], "charts": [], "recommendation": []}
+    processor = {name: list[float]() for name in parts}
+    for number in range(count):
+        changed = state.changed(depth=8 + number % 20, width=96 + 8 * (number % 3))
+        query = changed.to_query()
+        for name, work in (
+            ("numbers", lambda s=changed: design_view(s).cards),
+            ("charts", lambda q=query: draw(q, screen)),
+            ("recommendation", lambda q=query: recommend(q, screen)),
+        ):
+            start, busy = time.perf_counter(), time.process_time()
+            work()
+            parts[name].append((time.perf_counter() - start) * 1e3)
+            processor[name].append((time.process_time() - busy) * 1e3)
+    return {
+        name: {**summary(times), "processor_median_ms": summary(processor[name])["median_ms"]}
+        for name, times in parts.items()
+    }
+
+
+def main() -> int:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--changes", type=int, default=50)
+    count = options.parse_args().changes
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        print("no Chromium: install it (apt-get install -y chromium)", file=sys.stderr)
+        return 2
+    from playwright.sync_api import sync_playwright
+
+    from costmodel.workbench.server import Server
+
+    server = Server()
+    threading.Thread(target=server.run, daemon=True).start()
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=chromium,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        # Waiting for a condition evaluates text, which the page itself forbids.
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+        page.goto(server.address)
+        page.wait_for_selector("#advice .headline", timeout=120_000)
+        page.wait_for_selector("#pareto .js-plotly-plot", timeout=SETTLED)
+        page.wait_for_timeout(2000)
+        page.evaluate(WATCH)
+        first = moves(page, count)
+        browser.close()
+    numbers = [marks["numbers"] for _, marks in first]
+    charts = [max(marks["roofline"], marks["blocks"]) for _, marks in first]
+    all_of_it = [max(marks.values()) for _, marks in first]
+    by_control: dict[str, list[float]] = {}
+    for name, marks in first:
+        by_control.setdefault(name, []).append(marks["numbers"])
+    result = {
+        "changes": count,
+        "load": [round(value, 1) for value in os.getloadavg()],
+        "numbers": summary(numbers),
+        "charts": summary(charts),
+        "everything": summary(all_of_it),
+        "numbers_by_control": {name: summary(times) for name, times in by_control.items()},
+        "server": server_part(count),
+    }
+    print(json.dumps(result, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
