@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from costmodel.errors import UsageError
-from costmodel.measurement import fitting
+from costmodel.measurement import kernel_fit
 from costmodel.measurement.ablation import NEUTRAL, ablated_errors, without
 from costmodel.measurement.kernel_cases import kernel_cases, predict
 from costmodel.measurement.kernel_prediction import measured_dispatch, predicted_latency
@@ -221,25 +221,25 @@ def test_the_fit_finds_the_constants_that_made_the_data_and_predicts_an_unseen_d
     truth = Constants().with_values({"dram_share": 0.83, "ecc_share": 0.93, "start_share": 0.4})
     devices = ("Tesla T4", "Tesla V100-PCIE-32GB", "NVIDIA A100-PCIE-40GB")
     tables = {"add": made_table("add", truth, devices)}
-    found = fitting.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
+    found = kernel_fit.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
     assert found.constants.dram_share == pytest.approx(0.83, rel=0.02)
     # Start and latency add up to one number; only their sum can be found.
     start = 20e-6 * found.constants.start_share + found.constants.kernel_latency
     assert start == pytest.approx(20e-6 * 0.4 + truth.kernel_latency, rel=0.1)
     assert found.scores["add", "NVIDIA A100-PCIE-40GB"].mape < 0.03
-    again = fitting.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
+    again = kernel_fit.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
     assert again.constants == found.constants
 
 
 def test_holding_out_everything_is_refused() -> None:
     tables = {"add": made_table("add", Constants(), ("Tesla T4",))}
     with pytest.raises(UsageError, match="every device is held out"):
-        fitting.hold_out(tables, ["Tesla T4"])
+        kernel_fit.hold_out(tables, ["Tesla T4"])
 
 
 def test_groups_name_constants_and_operators_that_exist() -> None:
-    for operators, names in fitting.GROUPS:
-        assert set(operators) <= set(fitting.OPERATORS)
+    for operators, names in kernel_fit.GROUPS:
+        assert set(operators) <= set(kernel_fit.OPERATORS)
         for name in names:
             assert hasattr(Constants(), name)
 
@@ -278,7 +278,7 @@ def measured_folder(name: str) -> Path:
 def test_the_constants_hold_for_measured_kernels(operator: str, worst: float) -> None:
     tables = read_kernel_folder(measured_folder("kernels"), [operator])
     for case in kernel_cases(tables, rows=1000):
-        result = fitting.score_case(case, Constants())
+        result = kernel_fit.score_case(case, Constants())
         assert result.mape < worst, case.device_name
 
 

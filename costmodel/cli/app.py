@@ -18,6 +18,7 @@ from costmodel.cli import (
     compare_ops,
     devices,
     explain,
+    fit,
     measure,
     predict,
     report,
@@ -58,6 +59,7 @@ app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)
 app.command("validate")(validate.validate)
+app.command("fit")(fit.fit)
 app.command("measure")(measure.measure)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(devices.app, name="devices")

@@ -80,6 +80,10 @@ def validate(
     device_folders: options.Folders = None,
     threads: options.Threads = None,
     without: options.Without = None,
+    constants: Annotated[
+        Path | None,
+        typer.Option("--constants", metavar="FILE.json", help="Of `costmodel fit -o FILE.json`."),
+    ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")
     ] = False,
@@ -95,7 +99,9 @@ def validate(
     form = Format.TABLE if as_page else chosen_format(format, output)
     (target,) = options.load_targets([device] if device else None, threads)[:1]
 
+    from costmodel.measurement.fit import read_constants
     from costmodel.measurement.measured_files import Request, validate_file
+    from costmodel.roofline.constants import DEFAULT
 
     request = Request(
         precision=precision,
@@ -108,20 +114,11 @@ def validate(
         models=models,
         limit=limit,
         without=tuple(options.listed(without)),
+        constants=DEFAULT if constants is None else read_constants(constants),
     )
 
-    def load(source: str, *args: Any, **conditions: Any) -> Any:
-        from costmodel.tracing.cache import cached_graph
-        from costmodel.tracing.isolated import load_isolated
-        from costmodel.tracing.trust import is_code
-
-        if is_code(source):
-            return load_isolated(source, *args, **conditions)
-        with redirect_stdout(sys.stderr):  # what models print while they are built
-            return cached_graph(source, *args, enabled=not no_cache, **conditions)
-
     try:
-        found = validate_file(against, target, request, load, _track)
+        found = validate_file(against, target, request, graph_source(no_cache), track)
     except KeyboardInterrupt:
         kept = "" if no_cache else "what was traced is kept; the same command goes on from there"
         raise Interrupted(kept) from None
@@ -138,7 +135,23 @@ def validate(
         raise typer.Exit(MISSED)
 
 
-def _track(items: Iterable[Any], total: int) -> Iterator[Any]:
+def graph_source(no_cache: bool) -> Any:
+    """How models of measured files are traced: from the cache, or anew."""
+
+    def load(source: str, *args: Any, **conditions: Any) -> Any:
+        from costmodel.tracing.cache import cached_graph
+        from costmodel.tracing.isolated import load_isolated
+        from costmodel.tracing.trust import is_code
+
+        if is_code(source):
+            return load_isolated(source, *args, **conditions)
+        with redirect_stdout(sys.stderr):  # what models print while they are built
+            return cached_graph(source, *args, enabled=not no_cache, **conditions)
+
+    return load
+
+
+def track(items: Iterable[Any], total: int) -> Iterator[Any]:
     """Pass items on; a progress bar on stderr, if it is a terminal."""
     from rich.console import Console
     from rich.progress import track

@@ -36,7 +36,7 @@ from costmodel.measurement.timm_tables import is_timm_table, read_timm_table
 from costmodel.measurement.transformers import TransformerRun, read_transformers
 from costmodel.measurement.validation import Validation, merged, stack_cases, validate_networks
 from costmodel.roofline.ceilings import Target
-from costmodel.roofline.constants import DEFAULT
+from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import enabled_laws
 from costmodel.tracing.training_step import TrainingStep
@@ -62,6 +62,8 @@ class Request:
     limit: int | None = None
     without: tuple[str, ...] = ()
     """Laws to switch off."""
+    constants: Constants = DEFAULT
+    """Of the laws."""
 
     def __post_init__(self) -> None:
         enabled_laws(self.without)
@@ -84,7 +86,7 @@ class Request:
         )
 
 
-def _untracked(items: Iterable[Any], total: int) -> Iterator[Any]:
+def untracked(items: Iterable[Any], total: int) -> Iterator[Any]:
     return iter(items)
 
 
@@ -93,7 +95,7 @@ def validate_file(
     target: Target,
     request: Request,
     load: GraphSource,
-    track: Track = _untracked,
+    track: Track = untracked,
 ) -> Validation:
     """Judge the estimates for a device by a measured file.
 
@@ -213,6 +215,7 @@ def _judge(
         conditions,
         against=path.name,
         laws=enabled_laws(request.without),
+        constants=request.constants,
         few_shot=request.few_shot,
         seed=request.seed,
         skipped=skipped,
@@ -268,7 +271,7 @@ def _judge_kernels(
     except UsageError:
         return None
     judged = table.take(np.array(chosen))
-    predicted = predicted_latency(table.operator, judged.sizes, device, dispatch, DEFAULT)
+    predicted = predicted_latency(table.operator, judged.sizes, device, dispatch, request.constants)
     return Validation(
         against=path.name,
         device=target.label,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.engine import BOUNDS, LAWS
 from costmodel.roofline.interval import half_widths, time_shares
+from costmodel.roofline.operators import take as take_rows
 
 Array = np.ndarray
 
@@ -50,6 +51,14 @@ class KindScore(NamedTuple):
     """exp of the weighted mean of log(predicted / measured)."""
 
 
+class Run(NamedTuple):
+    """Networks measured on one device in one way."""
+
+    networks: Networks
+    target: Target
+    conditions: RunConditions
+
+
 @dataclass(frozen=True)
 class Validation:
     """Predictions beside measurements on one device; arrays are (n,), times in seconds."""
@@ -74,6 +83,8 @@ class Validation:
     skipped: tuple[Skipped, ...] = ()
     refinement: Refinement | None = None
     notes: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
+    """What was judged, to fit constants to it."""
 
     @cached_property
     def score(self) -> Score:
@@ -197,6 +208,7 @@ def validate_networks(
         skipped=tuple(skipped),
         refinement=refinement,
         notes=tuple(said),
+        runs=(Run(networks, target, conditions),),
     )
 
 
@@ -236,6 +248,7 @@ def merged(parts: Sequence[Validation]) -> Validation:
         shares=np.concatenate(tables),
         skipped=tuple(entry for part in parts for entry in part.skipped),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        runs=tuple(run for part in parts for run in part.runs),
     )
 
 
@@ -257,14 +270,10 @@ def take(networks: Networks, chosen: Array) -> Networks:
     position = np.full(len(networks), -1)
     position[chosen] = np.arange(len(chosen))
     rows = position[networks.network] >= 0
-    operators = networks.operators
-    columns = {
-        f.name: getattr(operators, f.name)[rows] for f in fields(operators) if f.name != "dtypes"
-    }
     return Networks(
         names=tuple(networks.names[i] for i in chosen),
         measured=networks.measured[chosen],
-        operators=replace(operators, **columns),
+        operators=take_rows(networks.operators, rows),
         counts=networks.counts[rows],
         network=position[networks.network][rows],
         kinds=tuple(np.array(networks.kinds, dtype=object)[rows].tolist()),

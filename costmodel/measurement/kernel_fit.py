@@ -1,25 +1,20 @@
 """Fit the universal constants to measured kernels, with devices held out.
 
-    python -m costmodel.measurement.fitting FOLDER [--hold-out DEVICE]... [--rotate]
-
 Constants move within their plausible ranges only. Each group of constants is fitted to the
 operators that identify it, in the order of `GROUPS`, on a seeded sample of rows per device.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.measurement.ablation import NEUTRAL, ablated_errors
 from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
-from costmodel.measurement.kernels import KernelTable, read_kernel_folder
+from costmodel.measurement.kernels import KernelTable
 from costmodel.measurement.scoring import Score, score
 from costmodel.roofline.constants import Constants, constant_table, textbook_constants
 
@@ -38,7 +33,7 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("bmm", "linear"),
         (
-            "flop_energy", "burst_share", "burst_window", "tile_ceiling", "tile_half_side",
+            "burst_share", "burst_window", "tile_ceiling", "tile_half_side",
             "tile_steepness", "contraction_half", "hiding_warps", "strided_share",
             "strided_share_pascal", "strided_rate_pascal", "slab_share", "slab_steepness",
             "lockstep_share", "lockstep_steepness", "product_overlap", "bias_passes",
@@ -170,52 +165,3 @@ def hold_out(
         tuple(held_out),
         {(case.operator, case.device_name): score_case(case, constants) for case in judged},
     )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command of the module's docstring."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m costmodel.measurement.fitting")
-    parser.add_argument("folder", type=Path, help="holds OPERATOR.csv.gz")
-    parser.add_argument("--hold-out", action="append", default=[], metavar="DEVICE")
-    parser.add_argument("--rotate", action="store_true", help="hold out each device in turn")
-    parser.add_argument("--ablate", action="store_true", help="switch each law off in turn")
-    parser.add_argument("--operators", nargs="+", default=list(OPERATORS))
-    parser.add_argument("--rows", type=int, default=600, help="per operator and device")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    tables = read_kernel_folder(options.folder, options.operators)
-    devices = list(dict.fromkeys(name for table in tables.values() for name in table.devices))
-    if options.ablate:
-        _print_ablation(tables, options.rows, options.seed)
-        return 0
-    rounds = [[name] for name in devices] if options.rotate else [options.hold_out]
-    for held in rounds:
-        result = hold_out(tables, held, options.rows, seed=options.seed)
-        print(f"held out: {', '.join(held) or 'none'}")
-        changed = {row.name: row.value for row in constant_table(result.constants)}
-        print("  " + "  ".join(f"{name}={value:.4g}" for name, value in changed.items()))
-        for (operator, name), found in result.scores.items():
-            if not held or name in held:
-                print(
-                    f"  {operator:8} {name:24} MAPE {100 * found.mape:5.1f}%  "
-                    f"median {100 * found.median_ape:5.1f}%  bias {found.bias:.3f}  "
-                    f"rho {found.spearman:.4f}"
-                )
-    return 0
-
-
-def _print_ablation(tables: Mapping[str, KernelTable], rows: int, seed: int) -> None:
-    cases = kernel_cases(tables, rows, seed + 1)
-    constants = fit_constants(kernel_cases(tables, rows, seed))
-    print("MAPE in percent, constants fitted to all devices and then kept")
-    print(f"{'':22}" + "".join(f"{operator:>9}" for operator in tables))
-    for law in (None, *NEUTRAL):
-        errors = ablated_errors(cases, constants, law)
-        cells = "".join(f"{100 * errors[operator]:9.1f}" for operator in tables)
-        print(f"{'all laws' if law is None else f'without {law}':22}{cells}")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
