@@ -106,6 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `costmodel ... | head`
         _give_up_stdout()
         return 0
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):  # as typer answers one
+            raise
+        _give_up_stdout()
+        return 0
     except OSError as error:  # a full disk behind `> FILE`, a folder that went away
         _give_up_stdout()
         where = f"{error.filename}: " if error.filename else ""
