@@ -1,6 +1,7 @@
 # make demo    set everything up, run the main job on real input, show the result
 # make test    set everything up, lint, type-check, run all tests
 # make lint    ruff and mypy only
+# make docs    build the documentation into out/docs, warnings are errors
 # make bench   speed and accuracy as ratios against peers, in one run (minutes)
 # make zoo     trace and cost every model of timm and torchvision (tens of minutes)
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench zoo clean
+.PHONY: demo test lint docs bench zoo clean
 
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,7 +18,7 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo,onnx,hf,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo,onnx,hf,docs,dev]'
 	touch $@
 
 demo: $(VENV)/installed
@@ -30,6 +31,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs out/docs
+	@echo 'open out/docs/index.html; no network needed'
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
