@@ -4,7 +4,7 @@ Cells are what repeats: a block of given channels on a map of given size. They a
 another only, one after the other, so what a network costs is the sum of what its cells cost. A
 family says which cells a choice of parameters gives, and chains them into a module.
 
-    >>> family("fasternet").build(width=96, depth3=8)
+    >>> network = family("fasternet").build(width=96, depth3=8)
 """
 
 from __future__ import annotations
