@@ -27,6 +27,7 @@ from costmodel.cli import (
     search,
     serve,
     summary,
+    sweep,
     timeline,
     validate,
 )
@@ -55,6 +56,7 @@ app.command("compare")(compare.compare)
 app.command("timeline")(timeline.timeline)
 app.command("compare-ops")(compare_ops.compare_ops)
 app.command("search")(search.search)
+app.command("sweep")(sweep.sweep)
 app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)

@@ -80,7 +80,7 @@ def search(
         chosen, targets, goal, budgets, size, options.precisions([precision])[0],
         tuple(options.listed(without)), scores, source,
     )  # fmt: skip
-    with _spread(engine, address, jobs) as workers, _bar() as advance:
+    with spread(engine, address, jobs) as workers, progress_bar() as advance:
         result = run(
             problem, method, top=top, trials=trials, seed=seed, storage=storage,
             progress=advance, workers=workers,
@@ -97,7 +97,8 @@ def _folder(output: str) -> None:
         raise UsageError(f"-o {output}: cannot be a folder: {error.strerror}") from error
 
 
-def _spread(engine: str | None, address: str | None, jobs: int) -> Any:
+def spread(engine: str | None, address: str | None, jobs: int) -> Any:
+    """A context with the workers of an engine, or with None where none is asked for."""
     from contextlib import nullcontext
 
     if engine is None:
@@ -109,7 +110,7 @@ def _spread(engine: str | None, address: str | None, jobs: int) -> Any:
     return workers(engine, address, jobs)
 
 
-class _bar:  # noqa: N801
+class progress_bar:  # noqa: N801
     """A progress bar on stderr if that is a terminal; gives the function that moves it."""
 
     def __enter__(self) -> Callable[[int, int], None]:
