@@ -41,3 +41,18 @@ def test_changelog_leads_with_this_version() -> None:
     changelog = Path(__file__).parent.parent / "CHANGELOG.md"
     headings = [line for line in changelog.read_text().splitlines() if line.startswith("## ")]
     assert headings[0] == f"## {costmodel.__version__}"
+
+
+HEAVIER = {*HEAVY, "rich", "typer", "pydantic", "ruamel", "scipy", "numpy", "transformers"}
+
+
+def test_importing_the_package_loads_nothing_but_itself() -> None:
+    loaded = {name.partition(".")[0] for name in loaded_after("import costmodel")}
+    assert not loaded & HEAVIER
+    ours = {name for name in loaded_after("import costmodel") if name.startswith("costmodel")}
+    assert ours == {"costmodel"}
+
+
+def test_help_loads_no_library_but_the_command_line_s() -> None:
+    loaded = loaded_after("from costmodel.cli import main; main(['--help'])")
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVIER - {"typer", "rich"})

@@ -135,7 +135,8 @@ def clear_cache(folder: Path | None = None) -> CacheInfo:
     """
     place = folder or cache_folder()
     before = cache_info(place)
-    for path in list(_entries(place)):
+    left = place.glob("[0-9a-f][0-9a-f]/.new-*")  # by writers that were killed
+    for path in [*_entries(place), *left]:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
