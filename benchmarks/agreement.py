@@ -89,7 +89,7 @@ def counter_macs(model: Any, inputs: tuple[Any, ...]) -> float:
     from costmodel.tracing.recorder import Recorder
     from costmodel.tracing.tape import Tape
 
-    model.eval()
+    model.eval().requires_grad_(False)  # the counter follows gradients where there are any
     tape = Tape(model)
     counter = FlopCounterMode(display=False)
     with (

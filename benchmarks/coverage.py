@@ -103,7 +103,7 @@ def examine(source: str) -> dict[str, Any]:
 
 
 def _examined(source: str) -> dict[str, Any]:
-    from agreement import counter_macs, floating_point, macs_of, verdict
+    from agreement import counter_macs, floating_point, macs_of, profiler_extras, verdict
 
     from costmodel.estimation import estimate, sweep
     from costmodel.hardware import device_ids
@@ -131,6 +131,9 @@ def _examined(source: str) -> dict[str, Any]:
         "uncovered": {op: float(f"{share:.3g}") for op, share in uncovered.items()},
         "assumptions": list(graph.conditions.get("assumptions", ())),
     }
+    if source.startswith("timm:"):  # for the comparison with timm's own tables
+        size = int(graph.tensors[graph.inputs[0]].shape[-1])
+        record |= {"size": size, "extras": profiler_extras(graph)}
     try:
         if source.startswith("torchvision:quantized_"):
             model, inputs = floating_point(source)
@@ -161,6 +164,11 @@ def read_records(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def has_failed(record: dict[str, Any]) -> bool:
+    """Whether a model could not be traced, or the other counter could not count it."""
+    return "error" in record or record["agreement"].startswith("counter failed")
+
+
 def run(todo: list[str], path: Path, processes: int) -> None:
     """Examine models in several processes, one line each as they are done."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +195,7 @@ def main() -> int:
     if not options.report:
         done = {} if options.fresh else read_records(options.records)
         if options.failed:
-            done = {name: record for name, record in done.items() if "error" not in record}
+            done = {name: record for name, record in done.items() if not has_failed(record)}
         wanted = dict.fromkeys(sources(options.sources, options.every))
         run([name for name in wanted if name not in done], options.records, options.processes)
     from coverage_report import write_report

@@ -28,6 +28,7 @@ class Bounds:
         self._limit: int | None = None
         self._items: Iterator[float] | None = None
         self._kinds: dict[int, tuple[Tensor, int]] = {}  # with the tensor, which keeps the id taken
+        self._asked: dict[int, int] = {}  # how often such a tensor was compared with a value
         self._found: dict[int, tuple[Tensor, int]] = {}
 
     def assume(self, what: str) -> None:
@@ -75,9 +76,14 @@ class Bounds:
         """How many different values a tensor can have."""
         return self._kinds.get(id(tensor), (tensor, tensor.numel()))[1]
 
-    def remember(self, mask: Tensor, count: int) -> None:
-        """No more than `count` elements of a mask are true."""
-        self._found[id(mask)] = (mask, count)
+    def compared(self, tensor: Tensor, mask: Tensor) -> None:
+        """A mask says where a tensor has one of its values: as often as any other, to one."""
+        if id(tensor) not in self._kinds:
+            return
+        kinds, asked = self._kinds[id(tensor)][1], self._asked.get(id(tensor), 0)
+        self._asked[id(tensor)] = asked + 1
+        each, left = divmod(tensor.numel(), kinds)
+        self._found[id(mask)] = (mask, each + (asked % kinds < left))
 
 
 _Rule = Callable[..., Any]
@@ -131,9 +137,7 @@ def _unique(
 @rule_for(_aten.eq.Scalar, _aten.eq.Tensor)
 def _equal(bounds: Bounds, func: Any, x: Tensor, other: Any) -> Tensor:
     mask: Tensor = func(x, other)
-    kinds = bounds._kinds.get(id(x))
-    if kinds is not None:
-        bounds.remember(mask, -(-x.numel() // kinds[1]))
+    bounds.compared(x, mask)
     return mask
 
 

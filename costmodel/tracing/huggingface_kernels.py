@@ -40,7 +40,8 @@ def use_kernels(model: nn.Module) -> None:
 
 @cache
 def _register() -> Any:
-    library = torch.library.Library("costmodel", "DEF")
+    make: Any = torch.library.Library
+    library = make("costmodel", "DEF")
     for schema in _SCHEMAS:
         library.define(schema)
     library.impl("selective_scan", _selective_scan_shapes, "Meta")

@@ -7,6 +7,7 @@ converted on the CPU, from random weights.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ def load_torchvision(
     shape = sample or _SIZES.get(name) or _BY_TASK.get(task, IMAGE)
     inputs = tuple(sample_of(batch, shape) for _ in range(2 if task == "optical_flow" else 1))
     if task == "quantization":
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about where quantisation will move to
             return models.get_model(name, **options), inputs
     return build_on_meta(f"torchvision:{name}", lambda: models.get_model(name, **options)), inputs
