@@ -3,7 +3,8 @@
 # make lint    ruff and mypy only
 # make docs    build the documentation into out/docs, warnings are errors
 # make bench   speed and accuracy as ratios against peers, in one run (minutes)
-# make zoo     trace and cost every model of timm and torchvision (tens of minutes)
+# make zoo     trace, cost and count every model of timm, torchvision, transformers (an hour; goes
+#              on where it was stopped)
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,8 +42,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 zoo: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/coverage.py timm
-	$(BIN)/python benchmarks/coverage.py torchvision
+	$(BIN)/python benchmarks/coverage.py
+	test -z "$$COSTMODEL_MEASURED" || $(BIN)/python benchmarks/timm_tables.py
 
 clean:
 	rm -rf $(VENV) out

@@ -1,30 +1,17 @@
-"""MACs and parameters against other counts: torch's FlopCounterMode, and timm's measured tables.
+"""MACs against torch's FlopCounterMode; `coverage.py` compares every model on its way.
 
-    python benchmarks/agreement.py FOLDER           timm tables: every (model, size) of FOLDER/*.csv
-    COSTMODEL_MEASURED=FOLDER python benchmarks/agreement.py
-
-Prints JSON. `coverage.py` compares every model with FlopCounterMode on its way.
-
-Where two counts differ, the difference is computed from rules, never waved away: what the other
+Where the two differ, the difference is computed from rules, never waved away: what the other
 counter leaves out, or counts differently, is worked out operator by operator from the graph, and
-only if the corrected numbers agree is the difference called explained.
+only if the corrected numbers agree to the last MAC is the difference called explained.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import json
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from costmodel.errors import CostModelError
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
 
@@ -130,117 +117,3 @@ def verdict(macs: Macs, counter: float) -> str:
 
 def _same(a: float, b: float) -> bool:
     return abs(a - b) <= 1e-9 * max(a, b)
-
-
-# ---------------------------------------------------------------- timm tables
-
-
-class TableRow(NamedTuple):
-    """What timm's tables state of a model at an image size."""
-
-    model: str
-    size: int
-    gmacs: float
-    mparams: float
-
-
-def table_rows(folder: Path) -> list[TableRow]:
-    """Every (model, size) with its billions of MACs and millions of parameters, each once."""
-    rows: dict[tuple[str, int], TableRow] = {}
-    for path in sorted(folder.glob("benchmark-infer-*.csv")):
-        with path.open() as file:
-            for row in csv.DictReader(file):
-                size = int(row["infer_img_size"])
-                found = TableRow(
-                    row["model"], size, float(row["infer_gmacs"] or 0), float(row["param_count"])
-                )
-                rows.setdefault((found.model, size), found)
-    return list(rows.values())
-
-
-def profiler_extras(graph: Graph) -> dict[str, float]:
-    """What fvcore, which made the tables, counts beside products, in its operations.
-
-    Its handles (fvcore/nn/flop_count.py): batch norm at inference 2 per element, the other norms
-    5 (4 without weights), adaptive average pooling 1 per input, bilinear and bicubic resizing 4
-    per output. Attention is matrix products to it; fused attention it cannot see.
-    """
-    extras: dict[str, float] = {}
-    for op in graph.ops:
-        name = op.target.removeprefix("aten::")
-        x = graph.inputs_of(op)[0] if op.inputs else None
-        if name == "batch_norm" and x is not None:
-            extras["batch norm"] = extras.get("batch norm", 0) + 2 * x.numel
-        elif name in ("layer_norm", "group_norm", "native_layer_norm") and x is not None:
-            affine = len(op.inputs) > 1 and op.inputs[1] is not None
-            extras["other norms"] = extras.get("other norms", 0) + (5 if affine else 4) * x.numel
-        elif name in ("_adaptive_avg_pool2d",) and x is not None:
-            extras["adaptive pooling"] = extras.get("adaptive pooling", 0) + x.numel
-        elif name.startswith("upsample_") and "nearest" not in name:
-            y = graph.outputs_of(op)[0]
-            extras["resizing"] = extras.get("resizing", 0) + 4 * y.numel
-        elif name == "scaled_dot_product_attention":
-            extras["attention"] = extras.get("attention", 0) + _attention(graph, op)
-    return extras
-
-
-def _attention(graph: Graph, op: Any) -> float:
-    query, key, value = graph.inputs_of(op)[:3]
-    assert query is not None
-    assert key is not None
-    assert value is not None
-    rows = float(np.prod(query.shape[:-1]))
-    return rows * key.shape[-2] * (query.shape[-1] + value.shape[-1])
-
-
-def compare_table_row(row: TableRow) -> dict[str, Any]:
-    """One line of the comparison with timm's tables."""
-    from costmodel.tracing.source import load_graph
-
-    record: dict[str, Any] = row._asdict()
-    for label, options in (("plain", {}), ("reparameterized", {"reparameterized": True})):
-        try:
-            graph = load_graph(f"timm:{row.model}", 1, (3, row.size, row.size), **options)
-        except CostModelError as error:
-            record.setdefault("error", str(error)[:300])
-            continue
-        total = macs_of(graph)
-        record[label] = {
-            "macs": total.total,
-            "unknown": total.unknown,
-            "parameters": graph.parameters,
-            "buffers": sum(
-                graph.tensors[i].numel for i in graph.weights if graph.tensors[i].kind == "buffer"
-            ),
-            "extras": profiler_extras(graph),
-        }
-        if abs(graph.parameters / 1e6 - row.mparams) <= 0.006:
-            break
-    return record
-
-
-def table_records(folder: Path, every: int) -> Iterator[dict[str, Any]]:
-    for row in table_rows(folder)[::every]:
-        yield compare_table_row(row)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "folder", type=Path, nargs="?", default=os.environ.get("COSTMODEL_MEASURED")
-    )
-    parser.add_argument("--every", type=int, default=1, help="take one row in so many")
-    parser.add_argument("--only", default="", help="models whose name starts so")
-    options = parser.parse_args()
-    if options.folder is None:
-        parser.error("name a folder of tables, or set COSTMODEL_MEASURED")
-    folder = Path(options.folder)
-    folder = folder / "timm" if (folder / "timm").is_dir() else folder
-    for row in table_rows(folder)[:: options.every]:
-        if row.model.startswith(options.only):
-            print(json.dumps(compare_table_row(row)), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
