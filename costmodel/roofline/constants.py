@@ -54,6 +54,11 @@ _CPU = (
     "fit to step times of timm's networks on an i9-10940X (float32, compiled, batch 1; "
     "huggingface/pytorch-image-models, results folder, Apache-2.0)"
 )
+_TRAINING = (
+    "fit to training step times of timm's networks on an RTX 3090, every second one of 150 spread "
+    "over the table (autocast float16, NCHW, eager, PyTorch 1.12; "
+    "huggingface/pytorch-image-models, results folder, Apache-2.0)"
+)
 _KERNELS = "float32 kernels of P4, P100, V100, T4 and A100 (NeuSight's published measurements)"
 _POINTWISE = f"fit to add, gelu and relu, {_KERNELS}"
 _ROWS = f"fit to softmax and layer norm, {_KERNELS}"
@@ -224,6 +229,18 @@ class Constants:
         16.1, 0, 200, "elements",
         "width lost per group", _NETWORKS,
     )  # fmt: skip
+    grouped_share_nhwc: float = _constant(
+        0.9, 0.05, 1, "1",
+        "of the matrix peak, groups whose width is a power of two, 16-bit NHWC", _NETWORKS,
+    )  # fmt: skip
+    grouped_columns_nhwc: float = _constant(
+        20.0, 0, 200, "elements",
+        "width lost per such group", _NETWORKS,
+    )  # fmt: skip
+    grouped_share_padded: float = _constant(
+        0.66, 0.05, 1, "1",
+        "of the matrix peak, groups of other widths, padded to a tile, 16-bit NHWC", _NETWORKS,
+    )  # fmt: skip
     # Products in float32 on vector lanes
     tile_ceiling: float = _constant(
         0.968, 0.85, 1.0, "1",
@@ -283,6 +300,40 @@ class Constants:
     lockstep_steepness: float = _constant(
         1.25, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=1.2,
+    )  # fmt: skip
+    # Gradients and norms of a training step
+    split_depth: float = _constant(
+        512, 64, 4096, "elements",
+        "shortest part of a contraction that a weight gradient is split into",
+        "textbook: some tens of steps of a tile's main loop; not fitted",
+    )  # fmt: skip
+    norm_gradient_pass: float = _constant(
+        1.82, 0, 2, "1",
+        "further reads of input and gradient by the gradient of a norm", _TRAINING, guess=1.0,
+    )  # fmt: skip
+    block_stream: float = _constant(
+        6.15, 1, 16, "B",
+        "per clock that the one block of threads of a batch norm's channel draws from DRAM",
+        _TRAINING, guess=4.0,
+    )  # fmt: skip
+    reorder_gradient: float = _constant(
+        1.74, 0, 3, "1",
+        "of reading and writing both tensors again to convert 16-bit NCHW, at least, for each "
+        "gradient of a convolution", _TRAINING, guess=1.0,
+    )  # fmt: skip
+    grouped_gradient_share: float = _constant(
+        0.212, 0.05, 1, "1",
+        "rate of gradients of grouped convolutions over that of the forward",
+        _TRAINING, guess=0.5,
+    )  # fmt: skip
+    depthwise_input_gradient: float = _constant(
+        1.94, 0.5, 8, "1",
+        "cycles of a depthwise convolution's input gradient over those of the forward",
+        _TRAINING, guess=1.0,
+    )  # fmt: skip
+    depthwise_weight_gradient: float = _constant(
+        1.63, 0.5, 8, "1",
+        "the same of its weight gradient", _TRAINING, guess=1.0,
     )  # fmt: skip
     # Attention
     attention_share: float = _constant(
@@ -405,7 +456,7 @@ class Constants:
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = _constant(
-        25000000000.0, 5000000000.0, 60000000000.0, "B/s",
+        15e9, 5000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = _constant(
@@ -437,8 +488,8 @@ class Constants:
         "width lost per block on CPUs", _CPU,
     )  # fmt: skip
     cpu_rows: float = _constant(
-        79.4, 0, 200, "elements",
-        "rows lost per product on CPUs", _CPU,
+        6.0, 0, 50, "elements",
+        "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
     cpu_imbalance: float = _constant(
         0.0577, 0, 1, "1",
@@ -468,6 +519,10 @@ class Constants:
         2.08e-07, 5e-08, 3e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
+    cpu_kept_memory: float = _constant(
+        12000000.0, 1000000.0, 64000000.0, "B",
+        "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
+    )  # fmt: skip
     cpu_plain_cycles: float = _constant(
         1.66, 0, 8, "cycles",
         "of a core per element of plain arithmetic", _CPU,
@@ -487,6 +542,10 @@ class Constants:
     cpu_moved_cycles: float = _constant(
         17.9, 0.1, 60, "cycles",
         "per element copied into another order or place", _CPU,
+    )  # fmt: skip
+    cpu_library_cycles: float = _constant(
+        0.25, 0.02, 1, "1",
+        "of the cycles above, in a library's kernels rather than generated code", _CPU,
     )  # fmt: skip
     cpu_launch: float = _constant(
         4e-06, 5e-07, 3e-05, "s",

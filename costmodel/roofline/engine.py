@@ -16,12 +16,20 @@ from costmodel.errors import UnknownNameError
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.backward import (
+    channel_seconds,
+    contraction_splits,
+    gradient_cycles,
+    partial_sum_bytes,
+)
 from costmodel.roofline.laws.bandwidth import stream_bandwidth
 from costmodel.roofline.laws.cpu import CPU_LAWS, cpu_times
 from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
+from costmodel.roofline.laws.grouped import grouped_efficiency
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
+from costmodel.roofline.laws.pointwise import row_seconds
 from costmodel.roofline.laws.power import flop_energy, sustained_clock
 from costmodel.roofline.operators import OperatorColumns, take
 
@@ -46,6 +54,9 @@ LAWS: dict[str, str] = {
     "depthwise": "depthwise convolutions run on scalar lanes",
     **CPU_LAWS,
     "attention": "attention off the fused path writes its scores",
+    "gradients": "kernels of training: split weight gradients, channel blocks and further reads of "
+    "norms, slower gradients of convolutions",
+    "rows": "layer norms and long softmaxes wait for the reduction of each row",
     "starved": "kernels with one thread per pixel leave the device idle",
     "float32": "float32 products run on the tiles and algorithms that the library chooses",
     "power": "dense float32 work lowers the clock of boards with little power",
@@ -185,6 +196,13 @@ class _Run:
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
         self.launch_time = np.where(known > 0, known, default)
+        self.splits: Array = np.ones(1)
+        if self.on("gradients") and operators.weight_gradient.any():
+            split = contraction_splits(
+                operators.batches, operators.rows, operators.columns, operators.contraction,
+                self.units, constants,
+            )  # fmt: skip
+            self.splits = np.where(self.gpu & operators.weight_gradient, split, 1.0)
 
     def launch(self) -> Array:
         """Time before every operator starts."""
@@ -214,6 +232,8 @@ class _Run:
         if self.on("layout"):
             again = np.where(ops.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
             again = np.where(ops.grouped, constants.reorder_grouped, again)
+            if self.on("gradients"):
+                again = np.where(ops.gradient, np.maximum(again, constants.reorder_gradient), again)
             planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
             total = total + np.where(self.gpu & planar, 2 * again, 0.0) * (reads + writes)
         if self.on("bias"):
@@ -226,9 +246,18 @@ class _Run:
             scores = 4 * ops.batches * ops.rows * ops.columns
             traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
             total = total + traffic * self._per_byte(2 * scores)
+        if self.on("gradients"):
+            partial = partial_sum_bytes(ops.batches, ops.rows, ops.columns, self.splits)
+            total = total + partial * self._per_byte(partial)
+            again = constants.norm_gradient_pass * ops.norm_gradient * ops.data_read
+            total = total + again * self._per_byte(ops.data_read)
         if self.on("passes"):
             moved = ops.data_read + ops.weight_bytes + written
             total = total + self._further_passes() * moved * self._per_byte(moved)
+        if self.on("gradients"):
+            moved = (1 + constants.norm_gradient_pass * ops.norm_gradient) * ops.data_read + written
+            blocks = channel_seconds(moved, ops.channel_blocks, self.clock, constants)
+            total = np.where(self.gpu, np.maximum(total, blocks), total)
         return np.asarray(total)
 
     def _further_passes(self) -> Array:
@@ -266,8 +295,12 @@ class _Run:
             constants = replace(constants, kernel_latency=0.0)
         seconds = np.full((len(lanes), *np.atleast_2d(ops.macs).shape), np.nan)
         for rows, rate, law in (
-            (ops.convolution & float32, self.vector_rate, convolution_seconds),
-            (ops.product & float32, self.matrix_rate, product_seconds),
+            (ops.convolution & ~ops.gradient & float32, self.vector_rate, convolution_seconds),
+            (
+                (ops.product | (ops.convolution & ops.gradient)) & float32,
+                self.matrix_rate,
+                product_seconds,
+            ),
         ):
             if rows.any():
                 unit_rate = boost_rate = rate[lanes][..., rows][..., :1] / device.units
@@ -291,6 +324,8 @@ class _Run:
             scalar = depthwise_seconds(
                 ops.macs / taps, taps, ops.square, ops.channels_last, lane_rate, constants
             )
+            if self.on("gradients"):
+                scalar = scalar * gradient_cycles(ops.gradient, ops.weight_gradient, constants)
             time = time + np.where(self.gpu & ops.depthwise, scalar, 0.0)
         starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
         if self.on("starved") and starved.any():
@@ -298,6 +333,12 @@ class _Run:
                 ops.planes, ops.pixels, self.units * 1024, self.clock, constants
             )
             time = time + np.where(self.gpu & starved, walked, 0.0)
+        rows = (ops.line_length > 0) & ~ops.compiled
+        if self.on("rows") and rows.any():
+            softmax = ~ops.normalization
+            waited = row_seconds(ops.lines, ops.line_length, softmax, self.columns, constants)
+            known = self.gpu & np.isfinite(waited)
+            time = time + np.where(known & rows, waited, 0.0)
         return time
 
     def _efficiency(self) -> Array:
@@ -310,7 +351,7 @@ class _Run:
             share = endless * contraction_efficiency(ops.contraction, lost)
         if self.on("tiles"):
             tiled = tile_efficiency(
-                ops.batches, ops.rows, ops.columns, self.units, constants.tile_edge
+                ops.batches * self.splits, ops.rows, ops.columns, self.units, constants.tile_edge
             )
             share = share * np.where(self.gpu & ~ops.attention, tiled, 1.0)
         if self.on("alignment"):
@@ -318,11 +359,10 @@ class _Run:
             slower = np.where(odd & ~ops.attention, 1 + constants.misaligned, 1.0)
             share = share / np.where(self.gpu, slower, 1.0)
         if self.on("grouped"):
-            narrow = (
-                constants.grouped_share
-                * contraction_efficiency(ops.contraction, constants.grouped_contraction)
-                * contraction_efficiency(ops.columns, constants.grouped_columns)
+            narrow = grouped_efficiency(
+                ops.contraction, ops.columns, ops.channels_last & ops.half, constants
             )
+            if self.on("gradients"):
+                narrow = np.where(ops.gradient, narrow * constants.grouped_gradient_share, narrow)
             share = np.where(self.gpu & ops.grouped, narrow, share)
         return np.asarray(np.maximum(share, 1e-9))
-

@@ -46,6 +46,9 @@ class OperatorColumns:
     second_distance: Array
     whole_run: Array
     """Bytes moved by the whole run: the distance at which weights are read again."""
+    lines: Array
+    """Rows of a layer norm or softmax, 0 for others."""
+    line_length: Array
     planes: Array
     """Image planes of the output."""
     pixels: Array
@@ -63,6 +66,8 @@ class OperatorColumns:
     half: Array
     """16-bit storage."""
     compiled: Array
+    frozen: Array
+    """Weights are constants that a runtime packed beforehand."""
     matrix: Array
     product: Array
     """Matrix products of their own, not behind a convolution or an attention."""
@@ -83,6 +88,13 @@ class OperatorColumns:
     bias: Array
     along_contraction: Array
     """Products with both operands contiguous along the contraction."""
+    gradient: Array
+    """Gradients of convolutions, of one operand each."""
+    weight_gradient: Array
+    """Gradients of weights, of convolutions and products: they contract over the batch."""
+    norm_gradient: Array
+    channel_blocks: Array
+    """Channels of a batch norm in training over planar images, each a block's; else infinite."""
     dtypes: tuple[str, ...]
 
     @property
@@ -136,6 +148,8 @@ def operator_columns(
         second_share=second[0],
         second_distance=second[1],
         whole_run=np.broadcast_to(fixed + growing * scale, cost.macs.shape),
+        lines=trait("lines") * scale,
+        line_length=trait("line_length"),
         planes=trait("planes") * scale,
         pixels=trait("pixels"),
         **_elements(workload, scale),
@@ -146,6 +160,7 @@ def operator_columns(
         compiled=np.full(
             len(workload.kinds), workload.graph.conditions.get("execution") == "compiled"
         ),
+        frozen=np.full(len(workload.kinds), bool(workload.graph.conditions.get("frozen"))),
         matrix=is_kind(*MATRIX_KINDS),
         product=is_kind("matmul"),
         convolution=is_kind("convolution"),
@@ -155,6 +170,7 @@ def operator_columns(
         normalization=is_kind("normalization"),
         pooling=is_kind("pooling"),
         reordering=is_kind("movement")
+        & ~trait("in_order")
         & np.array([not t.endswith("::_to_copy") for t in workload.targets], dtype=bool),
         reduces=trait("reduces"),
         bilinear=np.array(["upsample_bilinear" in t for t in workload.targets], dtype=bool),
@@ -164,8 +180,36 @@ def operator_columns(
         square=trait("kernel_is_square"),
         bias=trait("bias"),
         along_contraction=trait("along_contraction"),
+        **_gradients(workload),
         dtypes=dtypes,
     )
+
+
+def _is_batch_norm_training(workload: Workload) -> Array:
+    rows = [workload.columns.table[i] for i in workload.base]
+    forward = np.array([row.binding.formula == "batch_norm_training" for row in rows])
+    backward = np.array([row.target.endswith("batch_norm_backward") for row in rows])
+    return np.asarray(forward | backward)
+
+
+def _gradients(workload: Workload) -> dict[str, Array]:
+    bindings = [workload.columns.table[i].binding for i in workload.base]
+    names = [binding.formula for binding in bindings]
+    return {
+        "gradient": np.array([n.endswith(("_input_gradient", "_weight_gradient")) for n in names]),
+        "weight_gradient": np.array(
+            [
+                n == "convolution_weight_gradient" or (n == "matmul" and b.follows == {"c_in"})
+                for n, b in zip(names, bindings, strict=True)
+            ]
+        ),
+        "norm_gradient": np.array([n.endswith("normalization_backward") for n in names]),
+        "channel_blocks": np.where(
+            _is_batch_norm_training(workload) & ~workload.trait("channels_last"),
+            [float(b.values.get("c", np.inf)) for b in bindings],
+            np.inf,
+        ),
+    }
 
 
 def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:

@@ -55,10 +55,16 @@ class Traits(NamedTuple):
     kernel_is_square: bool
     bias: bool
     """Convolution or product with a bias."""
+    in_order: bool
+    """A copy that keeps the order of its elements, or writes without reading."""
     along_contraction: bool
     """Product with both operands contiguous along the contraction, as a linear layer has."""
     reduces: bool
     """A fused operator that reduces data which it also passes on: it reads it twice."""
+    lines: float
+    """Rows that a layer norm or softmax works through at the traced batch, 0 for others."""
+    line_length: float
+    """Elements of each of those rows."""
     planes: float
     """Image planes of the output (samples x channels) at the traced batch, 0 if not 4-D."""
     pixels: float
@@ -190,12 +196,21 @@ def _traits(
         else 0,
         kernel_is_square=bool(square),
         bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
+        in_order=_is_in_order(op, inputs, output),
         along_contraction=_is_along_contraction(op, inputs),
         reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
+        lines=float(values["m"]) if op.target in _ROW_BY_ROW else 0.0,
+        line_length=float(values["c"]) if op.target in _ROW_BY_ROW else 0.0,
         planes=float(output.shape[0] * output.shape[1]) if image else 0.0,
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
         elements=elements_of(graph, op),
     )
+
+
+def _is_in_order(op: Op, inputs: list[TensorSpec], output: TensorSpec) -> bool:
+    if op.target in ("aten::clone", "aten::copy"):
+        return inputs[-1].shape == output.shape and inputs[-1].strides == output.strides
+    return not inputs
 
 
 def _is_along_contraction(op: Op, inputs: list[TensorSpec]) -> bool:
@@ -215,6 +230,15 @@ _REDUCING = frozenset(
     )
 )  # fmt: skip
 """Operators that reduce whole planes, whose elements are then needed again."""
+
+_ROW_BY_ROW = frozenset(
+    f"aten::{name}"
+    for name in (
+        "layer_norm", "native_layer_norm", "softmax", "_softmax", "_safe_softmax", "log_softmax",
+        "_log_softmax",
+    )
+)  # fmt: skip
+"""Operators whose kernels give a block of threads to each row."""
 
 _NEVER = Reuse(0.0, 0.0, 0.0)
 
