@@ -33,9 +33,10 @@
     drawn.add(number);
     const { data, layout } = figures[number];
     const changed = narrow.matches ? layout.meta?.narrow : null;
-    return Plotly.react(
-      `figure-${number}`, data,
-      { ...layout, ...changed, template: templates[root.dataset.mode] }, options);
+    const { height, ...wanted } = { ...layout, ...changed, template: templates[root.dataset.mode] };
+    const place = document.getElementById(`figure-${number}`);
+    place.style.height = `${height ?? 450}px`; // the figure fills its place, at any width
+    return Plotly.react(place, data, wanted, options);
   };
   const redraw = () => drawn.forEach(draw);
   const show = (mode) => {
