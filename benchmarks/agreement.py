@@ -73,9 +73,11 @@ def counter_macs(model: Any, inputs: tuple[Any, ...]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     from costmodel.tracing.detection import detection_bounds
+    from costmodel.tracing.eager import _is_on_meta, _meta_copy
     from costmodel.tracing.recorder import Recorder
     from costmodel.tracing.tape import Tape
 
+    model = model if _is_on_meta(model) else _meta_copy(model)
     model.eval().requires_grad_(False)  # the counter follows gradients where there are any
     tape = Tape(model)
     counter = FlopCounterMode(display=False)

@@ -224,6 +224,9 @@ CASES = [
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
     ("torchvision::roi_align", [x(1, 2, 8, 8), x(3, 5)], [y(3, 2, 2, 2)], {},
      (3 * 4 * 4 * 8, 48 * 12 + 96, 4 * (128 + 15), 96)),
+    # 3 vectors of 4: squares, sums, products; roots (4) and divisions (4).
+    ("_weight_norm_interface", [w(3, 4), w(3, 1)], [y(3, 4), y(3, 1)], {"dim": 0},
+     (0, 12 * 3 + 3 * 8, 4 * 15, 4 * 15)),
     # 6 steps of 4 channels with 3 states: per state Δ A (1), exp (8), (Δ x) B (1) and 2 MACs; per
     # channel Δ x (1) and a MAC for D x; then softplus of a sum, and SiLU times.
     ("costmodel::selective_scan", [x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4),

@@ -35,6 +35,7 @@ from costmodel.formulas import scan as scan
 from costmodel.formulas import softmax as softmax
 from costmodel.formulas import transposed_convolution as transposed_convolution
 from costmodel.formulas import valid_taps as valid_taps
+from costmodel.formulas import weight_norm as weight_norm
 from costmodel.formulas.cost import Cost as Cost
 from costmodel.formulas.formula import Formula as Formula
 from costmodel.formulas.registry import formula_names as formula_names

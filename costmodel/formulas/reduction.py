@@ -58,6 +58,7 @@ def topk(m: S, c: S, k: S, b_x: S, b_y: S) -> Cost:
 
 REDUCTION_FLOPS: dict[str, int] = {
     **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "max", "min", "argmax", "argmin"), 1),
+    **dict.fromkeys(("_is_all_true", "_is_any_true"), 1),
     **dict.fromkeys(("any", "all", "cumsum", "cumprod", "count_nonzero", "nansum"), 1),
     **dict.fromkeys(("cummax", "cummin", "aminmax", "median", "mode"), 1),
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), flops(add=3, mul=1)),
