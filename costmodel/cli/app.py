@@ -149,7 +149,8 @@ def _give_up_stdout() -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    words = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else "?" for sign in words)
 
 
 def _help_hint(error: Exception) -> str:

@@ -30,6 +30,8 @@ def compare(
     ] = None,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

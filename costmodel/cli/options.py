@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -182,20 +182,12 @@ def load_models(
     Raises:
         UsageError: if there is nothing to predict.
     """
-    from costmodel.tracing.isolated import load_isolated
-    from costmodel.tracing.trust import is_code
-
     shape, larger = sample_shape(input_shape), max(scaled_to or (1,)) > 1
     graphs = []
     for source in sources:
-        with progress(f"tracing {source}"), redirect_stdout(sys.stderr):
-            if is_code(source):
-                graph = load_isolated(source, batch, shape)
-            else:
-                from costmodel.tracing.source import load_graph
-
-                ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
-                graph = load_graph(source, 2 if ours and larger else batch, shape)
+        ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
+        with may_run(source), progress(f"tracing {source}"):
+            graph = trace_source(source, 2 if ours and larger else batch, shape)
             if compiled:
                 from costmodel.passes.fusion import compiled as as_compiled
 
@@ -204,6 +196,38 @@ def load_models(
             raise UsageError(f"{source}: the model ran no operator that takes time")
         graphs.append(graph)
     return graphs
+
+
+@contextmanager
+def may_run(source: str) -> Iterator[None]:
+    """Say that a file of code is about to run, or ask, before a progress bar takes the terminal.
+
+    Raises:
+        UsageError: if it must not run (see `costmodel.tracing.trust`).
+    """
+    from costmodel.tracing.trust import code_file, require_trust, trusting
+
+    path = code_file(source)
+    if path is not None:
+        require_trust(path)
+    with trusting(path is not None):
+        yield
+
+
+def trace_source(
+    source: str, batch: int = 1, input_shape: Sequence[int] | None = None, **conditions: Any
+) -> Graph:
+    """Trace a model; what it prints goes to stderr, and code runs in a process of its own."""
+    from costmodel.tracing.trust import code_file
+
+    if code_file(source) is not None:
+        from costmodel.tracing.isolated import load_isolated
+
+        return load_isolated(source, batch, input_shape, **conditions)
+    from costmodel.tracing.source import load_graph
+
+    with redirect_stdout(sys.stderr):
+        return load_graph(source, batch, input_shape, **conditions)
 
 
 def progress(message: str) -> Any:

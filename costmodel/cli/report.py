@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -26,6 +25,8 @@ def report(
     without: options.Without = None,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     cdn: Annotated[
         bool, typer.Option("--cdn", help="A small page, which asks cdn.plot.ly for plotly.js.")
     ] = False,
@@ -74,9 +75,5 @@ def _command(context: typer.Context) -> str:
 
 def _retraced(model: str, input_shape: str | None, **conditions: Any) -> Any:
     """The model traced under other conditions."""
-    from contextlib import redirect_stdout
-
-    from costmodel.tracing.source import load_graph
-
-    with redirect_stdout(sys.stderr):
-        return load_graph(model, input_shape=options.sample_shape(input_shape), **conditions)
+    shape = options.sample_shape(input_shape)
+    return options.trace_source(model, input_shape=shape, **conditions)

@@ -19,6 +19,8 @@ def timeline(
     without: options.Without = None,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    trust: options.Trust = False,
+    timeout: options.Timeout = None,
     output: options.Output = None,
 ) -> None:
     """Write the run as a trace that Perfetto opens: modules, compute, memory and launches."""

@@ -140,11 +140,10 @@ def graph_source(no_cache: bool) -> Any:
 
     def load(source: str, *args: Any, **conditions: Any) -> Any:
         from costmodel.tracing.cache import cached_graph
-        from costmodel.tracing.isolated import load_isolated
-        from costmodel.tracing.trust import is_code
+        from costmodel.tracing.trust import code_file
 
-        if is_code(source):
-            return load_isolated(source, *args, **conditions)
+        if code_file(source) is not None:
+            return options.trace_source(source, *args, **conditions)
         with redirect_stdout(sys.stderr):  # what models print while they are built
             return cached_graph(source, *args, enabled=not no_cache, **conditions)
 

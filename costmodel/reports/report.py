@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from costmodel.errors import UsageError
 from costmodel.files import replace_file
-from costmodel.reports.table import Table
+from costmodel.reports.table import Table, printable
 
 SCHEMA_VERSION = 1
 
@@ -50,7 +50,7 @@ class Report:
         for table in self.tables:
             console.print(table.to_rich())
         for note in self.notes:
-            console.print(Text(f"note: {note}", style="dim"))
+            console.print(Text(printable(f"note: {note}"), style="dim"))
 
 
 def console_for(stream: IO[str] | None = None) -> Any:

@@ -58,7 +58,7 @@ class Table:
         """The cells of the columns `shown`, as a person reads them."""
         return [
             [
-                UNKNOWN if value is None else column.show(value)
+                UNKNOWN if value is None else printable(column.show(value))
                 for column, value in zip(self.columns, row, strict=True)
                 if not column.csv_only
             ]
@@ -72,7 +72,7 @@ class Table:
         from rich.text import Text
 
         result = RichTable(
-            title=Text(self.title),
+            title=Text(printable(self.title)),
             title_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
@@ -101,6 +101,13 @@ class Table:
         lines.append(_line("---:" if column.right else "---" for column in self.shown))
         lines.extend(_line(map(_escaped, cells)) for cells in self.texts())
         return "\n".join(lines) + "\n"
+
+
+def printable(text: str) -> str:
+    """The text without control codes, which names could hold to move a terminal's cursor."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from costmodel.errors import CostModelError, TraceError, UsageError
 from costmodel.graph import Graph
-from costmodel.tracing.trust import ENVIRONMENT_VARIABLE, require_trust
+from costmodel.tracing.trust import ENVIRONMENT_VARIABLE, code_file, require_trust
 
 PATIENCE = 600.0
 """Seconds after which a helper is given up by default."""
@@ -63,9 +63,9 @@ def load_isolated(
         TraceError: whatever the code does instead of giving a graph.
         UsageError: if it must not run (see `trust`), or the arguments make no sense.
     """
-    path = Path(source.rpartition(":")[0])
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+    path = code_file(source)
+    if path is None:
+        raise UsageError(f"{source}: expected FILE.py:factory")
     require_trust(path)
     request = json.dumps([source, batch, input_shape, conditions])
     status, answer = _run(request, source)

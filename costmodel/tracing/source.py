@@ -32,7 +32,7 @@ from costmodel.graph import Graph
 from costmodel.tracing.eager import trace
 from costmodel.tracing.training import trace_training_step
 from costmodel.tracing.training_step import step_of
-from costmodel.tracing.trust import is_code, require_trust
+from costmodel.tracing.trust import code_file, require_trust
 
 IMAGE = (3, 224, 224)
 """Input of a vision model that states none: channels, height, width."""
@@ -153,8 +153,8 @@ def _reparameterized(model: nn.Module) -> nn.Module:
 def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Source:
     """Build the model a source string names, on the meta device, with example inputs."""
     kind, separator, name = source.partition(":")
-    if is_code(source):
-        return _from_file(source, batch, input_shape)
+    if (path := code_file(source)) is not None:
+        return _from_file(path, source, batch, input_shape)
     if source.lower().endswith((".yaml", ".yml")):
         return _from_design(Path(source), batch, input_shape)
     if kind == "hf":
@@ -281,11 +281,8 @@ def _from_onnx(source: str, batch: int, input_shape: Sequence[int] | None) -> Gr
     return trace_onnx(source, batch=batch, input_shape=input_shape, open_sizes=False)
 
 
-def _from_file(source: str, batch: int, input_shape: Sequence[int] | None) -> Source:
-    filename, _, factory_name = source.rpartition(":")
-    path = Path(filename)
-    if not path.is_file():
-        raise UsageError(f"{filename}: no such file")
+def _from_file(path: Path, source: str, batch: int, input_shape: Sequence[int] | None) -> Source:
+    factory_name = source.rpartition(":")[2]
     require_trust(path)
     factory = _factory(path, factory_name)
     built = build_on_meta(source, factory)
@@ -331,14 +328,11 @@ def load_function(source: str) -> Callable[..., Any]:
         TraceError: if running it fails.
         UnknownNameError: if it has no such function.
     """
-    filename, _, name = source.rpartition(":")
-    path = Path(filename)
-    if not is_code(source):
+    path = code_file(source)
+    if path is None:
         raise UsageError(f"{source!r}: expected FILE.py:function")
-    if not path.is_file():
-        raise UsageError(f"{filename}: no such file")
     require_trust(path)
-    found: Callable[..., Any] = _factory(path, name)
+    found: Callable[..., Any] = _factory(path, source.rpartition(":")[2])
     return found
 
 

@@ -29,9 +29,10 @@ SETTINGS = ("always", "ask", "never")
 _TRUSTING: ContextVar[bool] = ContextVar("files of code are trusted", default=False)
 
 
-def is_code(source: str) -> bool:
-    """Whether a model source names a file of code, FILE.py:factory."""
-    return source.rpartition(":")[0].lower().endswith(".py")
+def code_file(source: str) -> Path | None:
+    """The file of code that a model source names, FILE.py:factory; None for any other."""
+    name = source.rpartition(":")[0]
+    return Path(name) if name.lower().endswith(".py") else None
 
 
 @contextmanager
@@ -52,13 +53,15 @@ def require_trust(path: Path, folder: Path | None = None) -> None:
         folder: where it is remembered, by default "trusted" in the folder of the trace cache.
 
     Raises:
-        UsageError: if the file cannot be read or must not run, or the setting is unknown.
+        UsageError: if the file is missing or must not run, or the setting is unknown.
     """
     setting = os.environ.get(ENVIRONMENT_VARIABLE, "").strip().lower()
     if setting and setting not in SETTINGS:
         raise UsageError(f"{ENVIRONMENT_VARIABLE}={setting}: expected {', '.join(SETTINGS)}")
     if setting == "never":
         raise UsageError(f"{path}: a file of code, which {ENVIRONMENT_VARIABLE}=never refuses")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
