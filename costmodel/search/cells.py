@@ -20,7 +20,8 @@ from costmodel.estimation import resolve_target
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import DTYPE_BYTES, Graph
 from costmodel.hardware import DeviceProfile
-from costmodel.liveness import liveness_of
+from costmodel.liveness import Liveness, liveness_of
+from costmodel.memory import MemoryModel
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import enabled_laws, operator_times
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from costmodel.zoo.families import Cell
 
 Array = np.ndarray
+
+_NONE = np.zeros(0)
+_NOTHING = Liveness(_NONE, _NONE, _NONE, _NONE, 1)
 
 DEGREES = (0, 4, 8, 12, 16, 24, 32)
 """Of the polynomials that are tried, one after the other."""
@@ -132,10 +136,10 @@ class CellTable:
         alive = liveness_of(workload.graph).bytes_at(self.conditions.batch, width)
         peaks = np.zeros(len(graphs))
         np.maximum.at(peaks, owner[owner != NOBODY], alive[owner != NOBODY])
-        weights = np.array([graph.weight_bytes for graph in graphs])
+        weights = [MemoryModel(graph, _NOTHING, _NOTHING).always(width).weights for graph in graphs]
         return {
             "parameters": np.array([float(graph.parameters) for graph in graphs]),
-            "weight_storage": weights * width / DTYPE_BYTES["float32"],
+            "weight_storage": np.array(weights),
             "macs": summed(cost.macs),
             "flops": summed(2 * cost.macs + cost.other_flops),
             "bytes_read": summed(cost.bytes_read),
