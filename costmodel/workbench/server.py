@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextvars import copy_context
 from threading import Thread
 from typing import Any
@@ -65,6 +66,14 @@ class Server:
 
         from costmodel.workbench.app import create_app
 
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            taken = socket.create_server((host, port), family=family)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(
+                f"cannot serve on {host}:{port}: {reason}; try another --port"
+            ) from error
         app = create_app(max_upload)
         # Folders of devices are known to this context only; requests run in threads of their own.
         self._context = copy_context()
@@ -72,21 +81,12 @@ class Server:
         def answer(environment: Any, start: Any) -> Any:
             return self._context.copy().run(app.server, environment, start)
 
-        try:
-            self._server = create_server(
-                answer,
-                host=host,
-                port=port,
-                threads=THREADS,
-                max_request_body_size=int(app.server.config["MAX_CONTENT_LENGTH"]),
-                ident=None,
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                f"cannot serve on {host}:{port}: {reason}; try another --port"
-            ) from error
-        self.address = f"http://{host}:{self._server.effective_port}/"
+        limit = int(app.server.config["MAX_CONTENT_LENGTH"])
+        self._server = create_server(
+            answer, sockets=[taken], threads=THREADS, max_request_body_size=limit, ident=None
+        )
+        shown = f"[{host}]" if family is socket.AF_INET6 else host
+        self.address = f"http://{shown}:{taken.getsockname()[1]}/"
 
     def run(self) -> None:
         """Serve, and work out the first page before anyone asks for it."""
