@@ -31,7 +31,8 @@ html_math_renderer = "mathml"
 
 html_theme = "furo"
 html_title = f"costmodel {version}"
-html_static_path: list[str] = []
+html_static_path = ["static"]
+html_css_files = ["mathml.css"]
 html_show_sourcelink = False
 templates_path: list[str] = []
 exclude_patterns = ["extensions"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from costmodel.formulas import Formula, formula_names, get_formula
 from costmodel.formulas.explain import Explanation, explain_formula
 from costmodel.formulas.notation import number, text, tidy
-from costmodel.formulas.symbols import MEANING
+from costmodel.formulas.symbols import MEANING, symbol
 
 VALUES = {
     "n": 1, "b": 4, "m": 196, "l": 196, "s": 196, "heads": 4, "heads_kv": 2, "d": 32, "d_v": 32,
@@ -43,6 +43,8 @@ KINDS = {
 }
 """Chapters, in order, by kind of operator; what is of none of these comes last."""
 
+THIN_SPACE = r" \, "
+
 LEAD = """\
 Every operator has one formula for its exact cost. It is written once, in the symbols below, and
 used four ways: called on numbers, on arrays, on symbols, and printed here. MACs are
@@ -71,7 +73,7 @@ def formula_book(names: Iterable[str] | None = None) -> str:
 
 
 def _symbols(formulas: Iterable[Formula]) -> Iterator[str]:
-    used = {symbol for formula in formulas for symbol in formula.symbols}
+    used = {name for formula in formulas for name in formula.symbols}
     yield from ("## Symbols", "", "| symbol | meaning |", "| --- | --- |")
     for name, meaning in MEANING.items():
         if name in used:
@@ -107,9 +109,20 @@ def _latex(formula: Formula) -> Iterator[str]:
     )
     shown = [(label, tidy(value)) for label, value in rows if value != 0]
     yield r"\begin{aligned}"
-    lines = [rf"\text{{{label}}} &= {sympy.latex(value)}" for label, value in shown]
+    names = {symbol(name): _typeset(name) for name in formula.symbols}
+    lines = [
+        rf"\text{{{label}}} &= {sympy.latex(value, symbol_names=names, mul_symbol=THIN_SPACE)}"
+        for label, value in shown
+    ]
     yield " \\\\\n".join(lines)
     yield r"\end{aligned}"
+
+
+def _typeset(name: str) -> str:
+    """A symbol in LaTeX: words are words, not products of letters."""
+    base, _, index = name.partition("_")
+    word = base if len(base) == 1 else rf"\mathrm{{{base}}}"
+    return rf"{word}_{{\mathrm{{{index}}}}}" if index else word
 
 
 def _worked(worked: Explanation) -> Iterator[str]:

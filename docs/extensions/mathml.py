@@ -17,7 +17,7 @@ def inline(self: Any, node: nodes.math) -> None:
 def display(self: Any, node: nodes.math_block) -> None:
     """Write a formula as a block of its own, which scrolls where it is too wide."""
     formula = tex2mathml(node.astext(), as_block=True)
-    self.body.append(f'<div class="math" style="overflow-x: auto">{formula}</div>')
+    self.body.append(f'<div class="math">{formula}</div>')
     raise nodes.SkipNode
 
 
