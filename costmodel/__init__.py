@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from costmodel.hardware import load_device as load_device
     from costmodel.tracing.eager import trace as trace
     from costmodel.tracing.source import load_graph as load_graph
+    from costmodel.tracing.training import trace_training_step as trace_training_step
+    from costmodel.tracing.training_step import TrainingStep as TrainingStep
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ _HOME = {
     "Op": "costmodel.graph",
     "Sweep": "costmodel.estimation",
     "TensorSpec": "costmodel.graph",
+    "TrainingStep": "costmodel.tracing.training_step",
     "crossover": "costmodel.crossovers",
     "estimate": "costmodel.estimation",
     "formula": "costmodel.formulas:get_formula",
@@ -53,6 +56,7 @@ _HOME = {
     "load_graph": "costmodel.tracing.source",
     "sweep": "costmodel.estimation",
     "trace": "costmodel.tracing.eager",
+    "trace_training_step": "costmodel.tracing.training",
 }
 """Where each public name lives: "module", or "module:name" if it has another name there."""
 
@@ -66,6 +70,7 @@ __all__ = [
     "Op",
     "Sweep",
     "TensorSpec",
+    "TrainingStep",
     "__version__",
     "crossover",
     "estimate",
@@ -75,6 +80,7 @@ __all__ = [
     "load_graph",
     "sweep",
     "trace",
+    "trace_training_step",
 ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from costmodel.cli import options
 from costmodel.cli.output import chosen_format, emit
+from costmodel.cli.training import step_options, training_estimates
 from costmodel.errors import UsageError
 
 MISSED = 1
@@ -31,6 +32,21 @@ def predict(
     ] = 0,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="M", help="infer, or train for a training step.")
+    ] = "infer",
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            metavar="O",
+            help="Of the step: sgd, sgd-momentum, sgd-nesterov, adam, adamw (default) or none.",
+        ),
+    ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Train with repeated blocks run again in backward."),
+    ] = False,
     max_latency: Annotated[
         str | None,
         typer.Option("--max-latency", metavar="TIME", help="Exit 1 if one is slower: 5ms."),
@@ -45,21 +61,35 @@ def predict(
     output: options.Output = None,
 ) -> None:
     """Predict latency, throughput, what limits it, and peak memory."""
-    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
+    step = step_options(mode, optimizer, checkpointing)
+    sizes = options.batch_sizes(batch)
+    policies = options.precisions(precision) if step is None else []
     form = chosen_format(format, output)
     latency_budget = _budget(max_latency, "s", "--max-latency")
     memory_budget = _budget(max_memory, "B", "--max-memory")
     devices = device if baseline is None else [baseline, *(device or [])]
     targets = options.load_targets(devices, threads)
-    graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
+    settings: dict[str, Any] = {
+        "strict": strict, "without": without, "skip_unable": "all" in (device or ()),
+    }  # fmt: skip
+    if step is not None:
+        if compiled or baseline:
+            raise UsageError("--mode train: goes with neither --compiled nor --baseline")
 
-    from costmodel.reports.prediction import prediction_report
+        from costmodel.reports.training import training_report
 
-    estimates = options.predictions(
-        graphs, targets, sizes, policies,
-        strict=strict, without=without, skip_unable="all" in (device or ()),
-    )  # fmt: skip
-    emit(prediction_report(estimates, targets[0].label if baseline else None, top), form, output)
+        estimates = training_estimates(
+            models, targets, sizes, precision, input_shape, step, **settings
+        )
+        report = training_report(estimates, top)
+    else:
+        graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
+
+        from costmodel.reports.prediction import prediction_report
+
+        estimates = options.predictions(graphs, targets, sizes, policies, **settings)
+        report = prediction_report(estimates, targets[0].label if baseline else None, top)
+    emit(report, form, output)
     missed = [
         f"{e.graph.name} on {e.device}, batch {e.batch}: {what}"
         for e in estimates
