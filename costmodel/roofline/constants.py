@@ -444,7 +444,7 @@ class Constants:
     )  # fmt: skip
     # CPUs
     cpu_overlap: float = _constant(
-        7.51, 1.0, 8, "1",
+        3.0, 1.0, 4, "1",
         "exponent of the norm that joins compute and memory time on CPUs", _CPU,
     )  # fmt: skip
     wide_vector_clock: float = _constant(
@@ -452,11 +452,11 @@ class Constants:
         "clock under 512-bit vectors on all cores, of the base clock", _CPU,
     )  # fmt: skip
     cpu_dram_share: float = _constant(
-        0.337, 0.3, 1, "1",
+        0.6, 0.2, 1, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = _constant(
-        15e9, 5000000000.0, 60000000000.0, "B/s",
+        10000000000.0, 3000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = _constant(
@@ -464,24 +464,12 @@ class Constants:
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
     cpu_matrix_share: float = _constant(
-        0.714, 0.3, 1, "1",
-        "of the vector peak, for endless matrix products on CPU cores", _CPU,
-    )  # fmt: skip
-    cpu_window_share: float = _constant(
-        0.958, 0.3, 1, "1",
-        "the same for convolutions with windows", _CPU,
-    )  # fmt: skip
-    cpu_pointwise_share: float = _constant(
-        0.79, 0.3, 1, "1",
-        "the same for 1x1 convolutions", _CPU,
+        0.83, 0.3, 1, "1",
+        "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
     cpu_batched_share: float = _constant(
         0.462, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
-    )  # fmt: skip
-    cpu_contraction: float = _constant(
-        1.14, 0, 100, "elements",
-        "depth lost per block on CPUs", _CPU,
     )  # fmt: skip
     cpu_columns: float = _constant(
         4.42, 0, 100, "elements",
@@ -491,10 +479,6 @@ class Constants:
         6.0, 0, 50, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
-    cpu_imbalance: float = _constant(
-        0.0577, 0, 1, "1",
-        "of the time for which cores without a part of a product wait", _CPU,
-    )  # fmt: skip
     cpu_depthwise_share: float = _constant(
         0.104, 0.02, 1, "1",
         "of the vector peak, depthwise convolution on CPUs", _CPU,
@@ -503,16 +487,12 @@ class Constants:
         0.479, 0, 20, "taps",
         "work of a depthwise output besides its taps", _CPU,
     )  # fmt: skip
-    cpu_repack_window: float = _constant(
+    cpu_repack_pass: float = _constant(
         3.11, 0, 8, "1",
         "further passes over a convolution's weights, rearranged at every call", _CPU,
     )  # fmt: skip
-    cpu_repack_pointwise: float = _constant(
-        0.44, 0, 8, "1",
-        "the same for 1x1 kernels", _CPU,
-    )  # fmt: skip
     cpu_reorder_pass: float = _constant(
-        1, 0, 4, "1",
+        4.0, 0, 10, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
     )  # fmt: skip
     cpu_page_fault: float = _constant(
@@ -548,7 +528,7 @@ class Constants:
         "of the cycles above, in a library's kernels rather than generated code", _CPU,
     )  # fmt: skip
     cpu_launch: float = _constant(
-        4e-06, 5e-07, 3e-05, "s",
+        2.5e-05, 5e-07, 6e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = _constant(
@@ -556,12 +536,8 @@ class Constants:
         "to spread an operator over cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
     cpu_convolution_launch: float = _constant(
-        8.39e-06, 0, 5e-05, "s",
+        2e-05, 0, 0.0001, "s",
         "for a convolution to find its kernel and formats", _CPU,
-    )  # fmt: skip
-    cpu_convolution_forks: float = _constant(
-        1.89, 0, 6, "1",
-        "further forks of a convolution: its operands are rearranged", _CPU,
     )  # fmt: skip
 
     def with_values(self, values: Mapping[str, float]) -> Constants:

@@ -5,8 +5,8 @@ What differs from GPUs, and is a law of its own here:
 - *clock*: one core alone runs at the boost clock, all together at the base clock; the widest
   vectors run below it.
 - *vectors*: channels of the output fill vector registers; the last one may be part empty.
-- *cores*: products lose depth, width and rows to blocking, and what the parts of a product leave
-  over when cores share them.
+- *cores*: products lose width and rows to blocking, rows once for every core that shares them.
+- *allocate*: caches read a line of memory before it is written, so a write moves twice its bytes.
 - *repack*: libraries compute convolutions in blocks of channels. Unless weights were packed
   beforehand they are rearranged at every call, and NCHW images to blocks and back in eager mode.
   Small images take a plain matrix product instead.
@@ -39,8 +39,9 @@ Array = np.ndarray
 CPU_LAWS: dict[str, str] = {
     "clock": "CPU cores run faster alone, and slower on the widest vectors",
     "threads": "a CPU core alone cannot draw the whole memory bandwidth",
+    "allocate": "a CPU's caches read a line of memory before it is written",
     "vectors": "a CPU's vector registers are filled in part by the last channels",
-    "cores": "CPU cores lose depth, width and rows of products to blocking, and wait for the last",
+    "cores": "CPU cores lose width and rows of products to blocking",
     "repack": "CPU libraries rearrange weights and images of convolutions at every call",
     "elements": "exponentials, norms and copies take a CPU core clock cycles per element",
     "pages": "large tensors on CPUs are memory that the system hands out page by page",
@@ -52,15 +53,10 @@ SMALL_IMAGE = 20480
 product of its own (`use_mkldnn` in ATen/native/Convolution.cpp)."""
 SMALL_KERNEL = 15
 """Most taps of such a kernel: 16 is 4 x 4."""
-MAPPED = 32 * 2**20
-"""Bytes from which glibc's malloc maps new memory for every allocation (the largest value of its
-dynamic M_MMAP_THRESHOLD on 64-bit systems; mallopt(3))."""
 PAGE = 4096
 """Bytes of a page of memory."""
 UNKNOWN_CLOCK = 2e9
 """Hz, where a profile states no clock at all."""
-BLOCK_ROWS, BLOCK_COLUMNS = 28, 64
-"""Output positions and channels of a part of a product that one core computes in one go."""
 
 
 class CpuTimes(NamedTuple):
@@ -110,26 +106,19 @@ def core_clock(devices: DeviceColumns, constants: Constants) -> Array:
     return np.asarray(boost**idle * wide)
 
 
-def blocking_efficiency(
-    operators: OperatorColumns, cores: Array, lanes: Array, constants: Constants
-) -> Array:
+def blocking_efficiency(operators: OperatorColumns, cores: Array, constants: Constants) -> Array:
     """Useful share of the work of matrix products and convolutions, without the last vectors.
 
     Args:
         operators: columns; (rows,) or (batches, rows).
         cores: in use, (devices, 1, 1).
-        lanes: elements of a vector register, (devices, 1, rows).
-        constants: depth, width and rows lost per block.
+        constants: width and rows lost.
     """
     ops = operators
     positions = ops.batches * ops.rows
-    parts = ops.batches * np.ceil(ops.rows / BLOCK_ROWS) * np.ceil(ops.columns / BLOCK_COLUMNS)
-    waves = np.ceil(parts / cores) * cores / parts
     return np.asarray(
-        contraction_efficiency(ops.contraction, constants.cpu_contraction)
-        * contraction_efficiency(ops.columns, constants.cpu_columns)
-        * contraction_efficiency(positions, constants.cpu_rows)
-        / (1 + constants.cpu_imbalance * (waves - 1))
+        contraction_efficiency(ops.columns, constants.cpu_columns)
+        * contraction_efficiency(positions, constants.cpu_rows * cores)
     )
 
 
@@ -176,10 +165,10 @@ class _Run:
         width = np.where(operators.half, 2, 4)
         self.lanes = np.maximum(column(devices.vector_bits, 128.0) / 8 / width, 1)
         self.dram = ceilings.bandwidth[:, None, None]
-        if on("threads"):
-            self.dram = np.minimum(self.dram, self.cores * constants.core_stream)
         if on("dram"):
             self.dram = self.dram * constants.cpu_dram_share
+        if on("threads"):
+            self.dram = np.minimum(self.dram, self.cores * constants.core_stream)
         self.cache = column(devices.l2_capacity) + column(devices.core_cache)
         self.cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
         self.known_launch = ceilings.launch[:, None, None]
@@ -204,20 +193,9 @@ class _Run:
         ops, constants = self.ops, self.constants
         share: Array = np.ones((1, 1, 1))
         if self.on("cores"):
-            kernels = [
-                (
-                    ops.attention | ((ops.batches > 1) & ~self.convolves),
-                    constants.cpu_batched_share,
-                ),
-                (self.blocked & (ops.taps > 1), constants.cpu_window_share),
-                (self.blocked, constants.cpu_pointwise_share),
-            ]
-            endless = np.select(
-                [mask for mask, _ in kernels],
-                [value for _, value in kernels],
-                constants.cpu_matrix_share,
-            )
-            share = endless * blocking_efficiency(ops, self.cores, self.lanes, constants)
+            batched = ops.attention | (ops.product & (ops.batches > 1))
+            endless = np.where(batched, constants.cpu_batched_share, constants.cpu_matrix_share)
+            share = endless * blocking_efficiency(ops, self.cores, constants)
         if self.on("vectors"):
             share = share * np.where(self.blocked, filled_lanes(ops.columns, self.lanes), 1.0)
         return np.asarray(np.maximum(share, 1e-9))
@@ -228,6 +206,7 @@ class _Run:
         if not self.on("elements"):
             return np.zeros((1, 1, 1))
         alone = ~(ops.matrix | ops.depthwise)
+        generated = ops.compiled & ~ops.frozen
         cycles = (
             constants.cpu_plain_cycles * ops.plain
             + constants.cpu_exponential_cycles * ops.exponential
@@ -235,6 +214,7 @@ class _Run:
             + constants.cpu_normalized_cycles * ops.normalized
             + constants.cpu_moved_cycles * ops.moved
         )
+        cycles = cycles * np.where(generated, 1.0, constants.cpu_library_cycles)
         return np.asarray(np.where(alone, cycles, 0.0))
 
     def _per_byte(self, distance: Array) -> Array:
@@ -246,21 +226,18 @@ class _Run:
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        written = ops.bytes_written
+        written = ops.bytes_written * (2.0 if self.on("allocate") else 1.0)
         reads = ops.data_read * (
             ops.first_share * self._per_byte(ops.first_distance)
             + ops.second_share * self._per_byte(ops.second_distance)
             + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
         )
-        writes = written * self._per_byte(written)
+        writes = written * self._per_byte(ops.bytes_written)
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("repack"):
-            again = np.where(
-                ops.taps > 1, constants.cpu_repack_window, constants.cpu_repack_pointwise
-            )
-            packed = self.blocked & ~ops.depthwise
-            total = total + np.where(packed, again, 0.0) * weights
+            again = np.where(self._repacked(), constants.cpu_repack_pass, 0.0)
+            total = total + again * weights
             planar = self.blocked & ~ops.channels_last & ~ops.compiled
             total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
         if self.on("passes"):
@@ -271,15 +248,23 @@ class _Run:
             total = total + traffic * self._per_byte(2 * scores)
         return np.asarray(total)
 
+    def _repacked(self) -> Array:
+        """Whether a convolution rearranges its weights; those of 1x1 kernels need it hardly."""
+        ops = self.ops
+        return np.asarray(self.blocked & (ops.taps > 1) & ~ops.depthwise & ~ops.frozen)
+
     def new_pages(self) -> Array:
         """Time of the system to hand out memory for large tensors."""
         ops, constants = self.ops, self.constants
         if not self.on("pages"):
             return np.zeros((1, 1, 1))
-        packed = self.blocked & (ops.weight_bytes >= MAPPED) & ~ops.depthwise
-        fresh = np.where(ops.bytes_written >= MAPPED, ops.bytes_written, 0.0)
-        fresh = fresh + np.where(packed, 2 * ops.weight_bytes, 0.0)
-        return np.asarray(fresh / PAGE * constants.cpu_page_fault)
+
+        def fresh(size: Array) -> Array:
+            return size * (1 - hit_rate(size, np.asarray(constants.cpu_kept_memory)))
+
+        packed = np.where(self._repacked(), 2 * fresh(ops.weight_bytes), 0.0)
+        total = fresh(ops.bytes_written) + packed
+        return np.asarray(total / PAGE * constants.cpu_page_fault)
 
     def launch(self) -> Array:
         """Time to dispatch an operator, spread it over the cores and wait for the last."""
@@ -287,7 +272,7 @@ class _Run:
         if not self.on("launch"):
             return np.zeros((1, 1, 1))
         fork = constants.cpu_fork * np.log2(np.maximum(self.cores, 1))
-        dispatch = np.where(ops.compiled & ~self.convolves, 0.0, constants.cpu_launch)
+        dispatch = np.where(ops.compiled, 0.0, constants.cpu_launch)
         dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
-        library = constants.cpu_convolution_launch + constants.cpu_convolution_forks * fork
-        return np.asarray(dispatch + fork + np.where(self.convolves, library, 0.0))
+        calls = np.where(self.convolves & ~ops.frozen, constants.cpu_convolution_launch, 0.0)
+        return np.asarray(dispatch + fork + calls)
