@@ -287,6 +287,8 @@ def bind_op(
             binding = binder(op, inputs, outputs)
         except _UNFIT as error:
             raise _unfit(op, inputs) from error
+    if batched and not any(y.batched for y in outputs):
+        binding = binding._replace(follows=binding.follows - {"e_y"})  # summed over the batch
     kind = binding.kind or get_formula(binding.formula).kind
     data: list[TensorSpec] = []
     weights: list[TensorSpec] = []
