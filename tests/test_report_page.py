@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -298,3 +299,36 @@ def test_two_thousand_operators_fit_six_megabytes() -> None:
     rows = re.findall(r"<tr data-depth=\"\d+\"( hidden)?>", page)
     assert len(rows) > 2000
     assert sum(not hidden for hidden in rows) < 50  # open only as far as one can read
+
+
+# -------------------------------------------------------------------------- the command line
+
+
+def test_the_command_writes_a_report_of_a_file_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    from costmodel.cli.app import main
+
+    source = tmp_path / "mine.py"
+    source.write_text(
+        "from torch import nn\n\n\ndef factory():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU())\n"
+    )
+    target = tmp_path / "out.html"
+    words = ["report", f"{source}:factory", "-d", "v100-sxm2", "--input", "3x64x64", "--cdn"]
+    assert main([*words, "-o", str(target)]) == 0
+    assert "wrote" in capsys.readouterr().err
+    text = cells_of(target.read_text())
+    assert "1x3x64x64 float32" in text
+    assert "1 batch norm folded" in text
+    assert "channels-last instead of planar images" in text
+    assert f"costmodel report {source}:factory -d v100-sxm2" in text
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "report.json"], ["-o", "report"]])
+def test_a_report_is_a_page(output: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from costmodel.cli.app import main
+
+    assert main(["report", "zoo:fasternet_t0", "-d", "a100", *output]) == 2
+    assert "add -o FILE.html" in capsys.readouterr().err
