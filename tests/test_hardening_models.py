@@ -139,7 +139,7 @@ def test_files_that_cannot_be_imported(tmp_path: Path, text: str) -> None:
     ("factory", "message"),
     [
         ("leaves", "its code ended the process (exit code 0) while it was traced"),
-        ("crashes", "its code was ended by SIGABRT while it was traced"),
+        ("crashes", "it was ended by SIGABRT while it was traced"),
         ("interrupts", "KeyboardInterrupt"),
     ],
 )
@@ -158,6 +158,18 @@ def test_code_that_hangs_is_given_up(file: Path, capsys: pytest.CaptureFixture[s
     assert main(words) == 2
     _, err = capsys.readouterr()
     assert err == f"error: {file}:hangs: not traced within 0.5 s; --timeout SECONDS allows more\n"
+
+
+def test_a_configuration_of_a_billion_layers_is_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers", reason="the hf extra is not installed")
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "bert", "num_hidden_layers": 1000000000}')
+    assert main(["summary", f"hf:{path}", "--timeout", "8"]) == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "not traced within 8 s" in err
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])

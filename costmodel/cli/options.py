@@ -118,7 +118,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         "--timeout", metavar="SECONDS", callback=_patience, is_eager=True,
-        help="Give up tracing a FILE.py:factory after that long, by default 600.",
+        help="Give up tracing FILE.py:factory or hf:FILE.json after that long; by default 600.",
     ),
 ]  # fmt: skip
 
@@ -218,11 +218,9 @@ def trace_source(
     source: str, batch: int = 1, input_shape: Sequence[int] | None = None, **conditions: Any
 ) -> Graph:
     """Trace a model; what it prints goes to stderr, and code runs in a process of its own."""
-    from costmodel.tracing.trust import code_file
+    from costmodel.tracing.isolated import is_isolated, load_isolated
 
-    if code_file(source) is not None:
-        from costmodel.tracing.isolated import load_isolated
-
+    if is_isolated(source):
         return load_isolated(source, batch, input_shape, **conditions)
     from costmodel.tracing.source import load_graph
 

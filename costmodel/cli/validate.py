@@ -140,9 +140,9 @@ def graph_source(no_cache: bool) -> Any:
 
     def load(source: str, *args: Any, **conditions: Any) -> Any:
         from costmodel.tracing.cache import cached_graph
-        from costmodel.tracing.trust import code_file
+        from costmodel.tracing.isolated import is_isolated
 
-        if code_file(source) is not None:
+        if is_isolated(source):
             return options.trace_source(source, *args, **conditions)
         with redirect_stdout(sys.stderr):  # what models print while they are built
             return cached_graph(source, *args, enabled=not no_cache, **conditions)

@@ -1,8 +1,9 @@
-"""Tracing in a process of its own: for models that come as code.
+"""Tracing in a process of its own: for models that come as code, or as numbers that size them.
 
-Code can do anything: print, exit, crash, hang, ask for more memory than there is. Here that ends
-a helper process, and the one that asked gets a graph or one clear error. The helper also keeps
-what a model prints out of the results: its standard output is the caller's standard error.
+Code can do anything: print, exit, crash, hang, ask for more memory than there is; a configuration
+can ask for a billion layers. Here that ends a helper process, and the one that asked gets a graph
+or one clear error. The helper also keeps what a model prints out of the results: its standard
+output is the caller's standard error.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ def patience(seconds: float) -> Iterator[None]:
         _PATIENCE.reset(token)
 
 
+def is_isolated(source: str) -> bool:
+    """Whether a model source is better traced apart: FILE.py:factory and hf:CONFIG.json."""
+    kind, _, name = source.partition(":")
+    configuration = kind == "hf" and name.partition("?")[0].lower().endswith(".json")
+    return configuration or code_file(source) is not None
+
+
 def load_isolated(
     source: str,
     batch: int = 1,
@@ -54,7 +62,7 @@ def load_isolated(
     """`load_graph` in another process, for as long as `patience` lasts.
 
     Args:
-        source: FILE.py:factory.
+        source: any that `load_graph` takes.
         batch: to trace at.
         input_shape: of one sample.
         conditions: as `load_graph` takes them; symbolic sizes do not pass between processes.
@@ -64,9 +72,8 @@ def load_isolated(
         UsageError: if it must not run (see `trust`), or the arguments make no sense.
     """
     path = code_file(source)
-    if path is None:
-        raise UsageError(f"{source}: expected FILE.py:factory")
-    require_trust(path)
+    if path is not None:
+        require_trust(path)
     request = json.dumps([source, batch, input_shape, conditions])
     status, answer = _run(request, source)
     kind, _, body = answer.partition("\n")
@@ -121,8 +128,8 @@ def _ending(status: int) -> str:
     with suppress(ValueError):
         name = signal.Signals(-status).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"its code was ended by {name}{hint}"
-    return f"its code was ended by signal {-status}"
+        return f"it was ended by {name}{hint}"
+    return f"it was ended by signal {-status}"
 
 
 # ------------------------------------------------------------------ the helper
