@@ -37,6 +37,16 @@ DEVICE = "v100-sxm2"
 DECODE = 1024
 """Tokens in the cache of a generation step."""
 
+DECODERS = (
+    "gpt2", "gpt_neo", "gpt_neox", "gptj", "bloom", "opt", "mpt", "falcon", "codegen", "llama",
+    "llama4_text", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma",
+    "gemma2", "gemma3_text", "phi", "phi3", "phimoe", "olmo", "olmo2", "olmoe", "stablelm",
+    "starcoder2", "granite", "granitemoe", "cohere", "cohere2", "glm", "glm4", "glm4_moe",
+    "deepseek_v3", "gpt_oss", "smollm3", "nemotron", "ernie4_5", "persimmon", "exaone4", "helium",
+    "minimax_m2", "gpt_bigcode", "biogpt", "xglm", "llama-3.1-70b", "llama-3.1-405b",
+)  # fmt: skip
+"""Language models whose generation step is traced too."""
+
 
 def sources(wanted: Iterable[str], every: int) -> Iterator[str]:
     """Model sources of whole libraries, or as given."""
@@ -68,9 +78,8 @@ def transformers_models() -> list[str]:
         if mapping.startswith("MODEL_") and mapping.endswith("_MAPPING_NAMES")
     ]
     types = [kind for kind in transformers.CONFIG_MAPPING if any(kind in m for m in mappings)]
-    decoders = [kind for kind in types if kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]
-    steps = [f"{kind}?decode={DECODE}" for kind in decoders]
-    return [*dict.fromkeys([*known_models(), *types, *steps])]
+    steps = [f"{kind}?decode={DECODE}" for kind in DECODERS]
+    return [*dict.fromkeys([*known_models(), *steps, *types])]
 
 
 # ------------------------------------------------------------------ one model

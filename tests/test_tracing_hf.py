@@ -110,13 +110,31 @@ def test_decode_step_by_hand(tmp_path: Path) -> None:
     assert all(t.shape != cache[0].shape for t in computed)
 
 
-def test_sliding_window_and_long_contexts_are_refused_for_decode(tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", [8, 15, 16, 40])
+def test_a_layer_with_a_window_reads_no_more_than_it(tmp_path: Path, context: int) -> None:
     document = {**TINY_LLAMA, "model_type": "mistral", "architectures": ["MistralForCausalLM"],
                 "sliding_window": 16}  # fmt: skip
-    source = written(tmp_path, document)
-    assert cm.load_graph(f"{source}?decode=8").parameters > 0
-    with pytest.raises(UsageError, match="a window of 16 tokens"):
-        cm.load_graph(f"{source}?decode=16")
+    graph = cm.load_graph(f"{written(tmp_path, document)}?decode={context}")
+    _, matrices = llama_weights(TINY_LLAMA)
+    seen = min(context + 1, 16)  # the new token and at most 15 before it
+    attention = TINY_LLAMA["num_hidden_layers"] * TINY_LLAMA["hidden_size"] * 2 * seen
+    assert macs(graph) == matrices + attention
+    assert {graph.tensors[i].shape for i in graph.inputs[1:]} == {(1, 2, seen, 8)}
+
+
+def test_windows_in_some_layers_only(tmp_path: Path) -> None:
+    document = {**TINY_LLAMA, "model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"],
+                "head_dim": 8, "sliding_window": 16, "use_sliding_window": True,
+                "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+                }  # fmt: skip
+    graph = cm.load_graph(f"{written(tmp_path, document)}?decode=40")
+    _, matrices = llama_weights(TINY_LLAMA)
+    assert macs(graph) == matrices + TINY_LLAMA["hidden_size"] * 2 * (41 + 16 + 41)
+
+
+def test_layers_with_another_state_are_refused_for_decode() -> None:
+    with pytest.raises(UsageError, match="this one has full_attention, linear_attention"):
+        cm.load_graph("hf:jamba?decode=16")
 
 
 def test_sliding_window_prefill_traces_without_values(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def _others(
             yield name
 
 
-_ALWAYS = ("past_time_features", "past_observed_mask")
+_ALWAYS = ("past_time_features", "past_observed_mask", "bbox")
 """Optional by signature, needed in fact."""
 
 
@@ -173,6 +173,8 @@ def _waveform(config: Any) -> Shape:
         return (config.max_length, config.num_mel_bins)
     if hasattr(config, "audio_channels"):
         return (config.audio_channels, WAVEFORM)
+    if hasattr(config, "codebook_size"):  # codecs take channels, of which there is one
+        return (1, WAVEFORM)
     return (WAVEFORM,)
 
 
