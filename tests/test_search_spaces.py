@@ -68,6 +68,9 @@ def test_choices_can_be_narrowed_and_widened() -> None:
     assert space.choices["resolution"] == (256,)
     with pytest.raises(UsageError, match="resolution 225: expected a multiple of 32"):
         space.restricted(resolution=225)
+    for value in (math.inf, math.nan):
+        with pytest.raises(UsageError, match="expected a finite number"):
+            space.restricted(ratio=value)
 
 
 NUMBERS = {"a": np.array([1, 2, 3, 6]), "b": np.array([2.0, 2.0, 0.5, 3.0])}
@@ -122,14 +125,14 @@ HOSTILE = {
     "empty list": ("parameters: {width: []}", "no choices, so the space is empty"),
     "no parameters key": ("", "parameters: field required"),
     "unknown parameter": ("parameters: {widht: 3}", "did you mean width"),
-    "not finite": ("parameters: {ratio: .inf}", "expected a finite number"),
-    "not a number": ("parameters: {ratio: .nan}", "expected a finite number"),
+    "not finite": ("parameters: {ratio: .inf}", "ratio '.inf': expected a number"),
+    "not a number": ("parameters: {ratio: .nan}", "ratio '.nan': expected a number"),
     "not whole": ("parameters: {depth1: 1.5}", "expected a whole number"),
     "negative": ("parameters: {depth1: -1}", "expected 0 to 64"),
     "wrong name": ("parameters: {kind1: pcnov}", "did you mean pconv"),
     "huge range": ("parameters: {width: {from: 8, to: 10e30}}", "values; expected 4096 at most"),
     "backwards": ("parameters: {width: {from: 64, to: 8}}", "an end above the start"),
-    "endless": ("parameters: {width: {from: 8, to: .inf}}", "expected finite numbers"),
+    "endless": ("parameters: {width: {from: 8, to: .inf}}", "expected a list of choices, a range"),
     "no step": ("parameters: {width: {from: 8, to: 16, step: 0}}", "a step above 0"),
     "nested": ("parameters: {width: [[1]]}", "expected a list of choices"),
     "unknown key": ("parameters: {}\nparamters: {}", "paramters: extra inputs"),
