@@ -13,7 +13,7 @@ from costmodel.reports.operator_comparison import OperatorComparison, Tie
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_time
 
-LONGEST = 110
+LONGEST = 90
 """Characters of a closed form that a table still shows."""
 
 
