@@ -18,6 +18,12 @@ from costmodel.roofline.engine import LAWS, Times, operator_times
 
 Array = np.ndarray
 
+CYCLES = (
+    "cpu_plain_cycles", "cpu_exponential_cycles", "cpu_error_function_cycles",
+    "cpu_normalized_cycles", "cpu_moved_cycles",
+)  # fmt: skip
+"""Constants of a CPU core's arithmetic per element, which the vector factor divides."""
+
 
 @dataclass(frozen=True)
 class DeviceFactors:
@@ -73,6 +79,13 @@ def network_times(
         launch=constants.launch * factors.launch,
         compiled_launch=constants.compiled_launch * factors.launch,
         kernel_latency=constants.kernel_latency * factors.launch,
+        cpu_launch=constants.cpu_launch * factors.launch,
+        cpu_fork=constants.cpu_fork * factors.launch,
+        cpu_convolution_launch=constants.cpu_convolution_launch * factors.launch,
+        core_stream=constants.core_stream * factors.bandwidth,
+        cpu_page_fault=constants.cpu_page_fault / factors.bandwidth,
+        cpu_cache_width=constants.cpu_cache_width * factors.cache,
+        **{name: getattr(constants, name) / factors.vector for name in CYCLES},
     )
     return operator_times(networks.operators, limits, columns, laws, constants)
 

@@ -8,7 +8,7 @@ and its memory time. Each law in `LAWS` adds one named physical effect and can b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -117,6 +117,16 @@ def operator_times(
     if not operators.count:
         nothing = np.zeros((len(ceilings.targets), 1, 0))
         return Times(nothing, nothing, nothing, nothing, nothing)
+    cpus = devices.is_cpu
+    if cpus.any():
+        own = cpu_times(operators, ceilings.take(cpus), devices.take(cpus), laws, constants)
+        times = Times(own.compute, own.memory, own.launch, np.zeros_like(own.total), own.total)
+        if cpus.all():
+            return times
+        others = operator_times(
+            operators, ceilings.take(~cpus), devices.take(~cpus), laws, constants
+        )
+        return _merged(others, times, cpus)
     run = _Run(operators, ceilings, devices, laws, constants)
     compute, memory, lanes = run.compute(), run.memory(), run.lanes_time()
     launch = np.broadcast_to(run.launch(), compute.shape)
@@ -134,36 +144,18 @@ def operator_times(
         joined = np.where(known, kernels, joined)
         compute = np.where(known & busy_more, kernels, compute)
         memory = np.where(known & ~busy_more, kernels, memory)
-    times = Times(compute, memory, launch, lanes, joined + launch)
-    if not devices.is_cpu.any():
-        return times
-    return _with_cpus(times, operators, ceilings, devices, laws, constants)
+    return Times(compute, memory, launch, lanes, joined + launch)
 
 
-def _with_cpus(
-    times: Times,
-    operators: OperatorColumns,
-    ceilings: Ceilings,
-    devices: DeviceColumns,
-    laws: frozenset[str],
-    constants: Constants,
-) -> Times:
-    """The same, with the CPUs among the devices by their own laws."""
-    cpus = devices.is_cpu
-    own = cpu_times(operators, ceilings.take(cpus), devices.take(cpus), laws, constants)
+def _merged(first: Times, second: Times, chosen: Array) -> Times:
+    """Times of devices that were evaluated apart: the second's where `chosen`."""
 
-    def merged(every: Array, part: Array | float) -> Array:
-        result = np.array(np.broadcast_to(every, times.total.shape))
-        result[cpus] = part
+    def placed(one: Array, other: Array) -> Array:
+        result = np.empty((len(chosen), *first.total.shape[1:]))
+        result[~chosen], result[chosen] = one, other
         return result
 
-    return Times(
-        merged(times.compute, own.compute),
-        merged(times.memory, own.memory),
-        merged(times.launch, own.launch),
-        merged(times.lanes, 0.0),
-        merged(times.total, own.total),
-    )
+    return Times(*(placed(getattr(first, f.name), getattr(second, f.name)) for f in fields(Times)))
 
 
 class _Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,13 @@ class Networks:
         """The traced model, one image, after the passes asked for."""
         key = (source, input_shape, folded, fused, part)
         if key not in self._graphs:
-            self._graphs[key] = (
-                compiled(self.graph(source, input_shape, folded=folded, part=part))
-                if fused
-                else self._trace(source, input_shape, folded, part)
-            )
+            if fused:
+                # A runtime that folds and fuses has constant weights, which it packs as well.
+                graph = compiled(self.graph(source, input_shape, folded=folded, part=part))
+                graph = replace(graph, conditions={**graph.conditions, "frozen": folded})
+            else:
+                graph = self._trace(source, input_shape, folded, part)
+            self._graphs[key] = graph
         return self._graphs[key]
 
     def _trace(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:

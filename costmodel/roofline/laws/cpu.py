@@ -60,7 +60,7 @@ UNKNOWN_CLOCK = 2e9
 
 
 class CpuTimes(NamedTuple):
-    """Seconds, as (devices, batches, rows) or broadcastable to it."""
+    """Seconds, all (devices, batches, rows)."""
 
     compute: Array
     memory: Array
@@ -91,7 +91,9 @@ def cpu_times(
     if "overlap" in laws:
         ratio = smaller / np.maximum(larger, 1e-300)
         joined = larger * (1 + ratio**constants.cpu_overlap) ** (1 / constants.cpu_overlap)
-    return CpuTimes(compute, memory, launch, joined + run.new_pages() + launch)
+    total = joined + run.new_pages() + launch
+    compute, memory, launch = np.broadcast_arrays(compute, memory, launch, total)[:3]
+    return CpuTimes(compute, memory, launch, total)
 
 
 def core_clock(devices: DeviceColumns, constants: Constants) -> Array:
@@ -260,7 +262,8 @@ class _Run:
             return np.zeros((1, 1, 1))
 
         def fresh(size: Array) -> Array:
-            return size * (1 - hit_rate(size, np.asarray(constants.cpu_kept_memory)))
+            kept = hit_rate(size, np.asarray(constants.cpu_kept_memory))
+            return np.asarray(size * (1 - kept))
 
         packed = np.where(self._repacked(), 2 * fresh(ops.weight_bytes), 0.0)
         total = fresh(ops.bytes_written) + packed
