@@ -1,8 +1,9 @@
 """Live memory: which tensors are alive while each operator runs.
 
 Memory is owned by storages: a view keeps its base alive. A storage lives from the operator that
-creates it to the last one that touches it or a view of it; model inputs live from the start,
-results to the end. Weights, buffers and an optimiser's state are always there: `memory` adds them.
+creates it to the last one that touches it or a view of it; model inputs live from the start
+(and to the end of a training step, whose loop holds its batch), results to the end. Weights,
+buffers and an optimiser's state are always there: `memory` adds them.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def liveness_of(graph: Graph, storages: Container[int] | None = None) -> Livenes
         for used in (*op.inputs, *op.outputs):
             if used is not None:
                 touch(used, index)
-    for tensor in graph.outputs:
+    held = graph.inputs if graph.conditions.get("mode") == "train" else ()
+    for tensor in (*graph.outputs, *held):
         touch(tensor, max(count - 1, 0))
 
     # Add each storage at its first operator and remove it after its last, then accumulate.

@@ -1,4 +1,4 @@
-"""Training steps: their operators, phases and costs against the framework's and hand-worked ones."""
+"""Training steps: operators, phases and costs, by hand and against the framework's counter."""
 
 from __future__ import annotations
 
