@@ -1,7 +1,8 @@
 """Sphinx configuration: `make docs`, or `sphinx-build -W docs out/docs`.
 
-The formula book and the command reference are written into docs/generated before each build, so
-that they cannot be out of date. Mathematics becomes MathML, which browsers draw without a network.
+The formula book, the commands, the laws and the examples are written into docs/generated before
+each build, so that they cannot be out of date. Mathematics becomes MathML, which browsers draw
+without a network.
 """
 
 import sys

@@ -32,7 +32,8 @@ DOCTESTED = sorted(
     path for path in (ROOT / "costmodel").rglob("*.py") if "\n    >>> " in path.read_text()
     or "\n>>> " in path.read_text()
 )  # fmt: skip
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+README = ROOT / "README.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 DRIFT = 0.25
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
@@ -118,6 +119,23 @@ def test_what_a_page_shows_is_what_happens(
                     assert main(words[1:]) == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
 
 
+def test_what_the_readme_shows_is_what_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("timm", reason="extra: zoo")
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, object] = {}
+    ran = 0
+    for language, text in blocks(README):
+        if language == "python":
+            exec(text, session)
+            ran += 1
+        for words in commands(text):
+            assert main(words[1:]) == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
+            ran += 1
+    assert ran >= 5
+
+
 @pytest.mark.parametrize("path", DOCTESTED, ids=lambda path: path.stem)
 def test_examples_in_docstrings(path: Path) -> None:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -165,6 +183,8 @@ def test_the_built_pages_have_what_was_generated(built: Path) -> None:
     assert "costmodel compare-ops" in reference
     assert "--without" in reference
     assert "depthwise_tap" in (built / "generated" / "laws.html").read_text()
+    examples = (built / "generated" / "examples.html").read_text()
+    assert "How fast is it on a device nobody has?" in examples
     assert "Seconds for the batch." in (built / "reference" / "api.html").read_text()
 
 

@@ -24,7 +24,7 @@ from costmodel.reports.text import (
 )
 
 COLUMNS = 2
-SHADE = 0.08
+SHADE = 0.12
 """Opacity of a shaded range; those of several operators add up."""
 
 

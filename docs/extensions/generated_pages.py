@@ -1,13 +1,15 @@
-"""Pages written anew before each build: the formula book, the commands, the laws' constants."""
+"""Pages written anew before each build: formula book, commands, laws, examples."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
+import costmodel
 from costmodel.cli.app import app as command_line
 from costmodel.reports.formula_book import formula_book
 from costmodel.reports.table import Column, Table
@@ -88,7 +90,28 @@ def law_reference() -> str:
     )
 
 
-PAGES = {"commands": command_reference, "formulas": formula_book, "laws": law_reference}
+def example_page() -> str:
+    """The scripts in `examples/`, each under the question it answers."""
+    lines = [
+        "# Examples",
+        "",
+        "Each script in `examples/` answers one question and is run by the tests.",
+        "",
+    ]
+    for path in sorted((Path(costmodel.__file__).parents[1] / "examples").glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        question, _, rest = (ast.get_docstring(ast.parse(source)) or path.stem).partition("\n")
+        lines += [f"## {question}", "", rest.strip(), "", f"`examples/{path.name}`", ""]
+        lines += ["```python", source.partition('"""\n')[2].strip(), "```", ""]
+    return "\n".join(lines)
+
+
+PAGES = {
+    "commands": command_reference,
+    "examples": example_page,
+    "formulas": formula_book,
+    "laws": law_reference,
+}
 
 
 def write_pages(app: Any, *_: Any) -> None:
