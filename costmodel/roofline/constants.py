@@ -76,7 +76,7 @@ class Constants:
 
     # Combining
     overlap: float = _constant(
-        1.8, 1.2, 8, "1",
+        1.97, 1.2, 8, "1",
         "exponent of the norm that joins compute and memory time; high is full overlap",
         _NETWORKS,
     )  # fmt: skip
@@ -91,7 +91,7 @@ class Constants:
     )  # fmt: skip
     # Dispatch and launch
     launch: float = _constant(
-        7.98e-06, 2e-06, 8e-06, "s",
+        7.29e-06, 2e-06, 8e-06, "s",
         "from one eager operator's end to the next one's start", _NETWORKS,
     )  # fmt: skip
     compiled_launch: float = _constant(
@@ -150,24 +150,24 @@ class Constants:
         "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
     write_residency: float = _constant(
-        0.184, 0, 1, "1",
+        0.222, 0, 1, "1",
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
     strided_pass: float = _constant(
-        0.126, 0, 4, "1",
+        0.0395, 0, 4, "1",
         "reading a tensor that leaves gaps", _NETWORKS,
     )  # fmt: skip
     norm_pass: float = _constant(
-        0.000351, 0, 2, "1",
+        0.000815, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,
     )  # fmt: skip
     pooling_pass: float = _constant(
-        0.00631, 0, 4, "1",
+        0.284, 0, 4, "1",
         "pooling: overlapping windows", _NETWORKS,
     )  # fmt: skip
     movement_pass: float = _constant(
-        1.14, 0, 2, "1",
+        0.891, 0, 2, "1",
         "copies into another order", _NETWORKS,
     )  # fmt: skip
     fused_reread: float = _constant(
@@ -175,7 +175,7 @@ class Constants:
         "reads again by a fused operator that reduces what it also passes on", _NETWORKS,
     )  # fmt: skip
     bias_pass: float = _constant(
-        1.75, 0, 2, "1",
+        1.54, 0, 2, "1",
         "convolution bias, added in place by an operator of its own; 1 is one read and "
         "one write of the output", _NETWORKS,
     )  # fmt: skip
@@ -206,39 +206,39 @@ class Constants:
         "of the matrix peak at the rated boost clock, for endless products", _NETWORKS,
     )  # fmt: skip
     contraction: float = _constant(
-        44.0, 0, 300, "elements",
+        40.6, 0, 300, "elements",
         "depth spent filling and draining the pipeline of a tile", _NETWORKS,
     )  # fmt: skip
     tile_edge: float = _constant(
-        0.00166, 0, 100, "elements",
+        0.00216, 0, 100, "elements",
         "edge length lost per tile and side to loading operands", _NETWORKS,
     )  # fmt: skip
     misaligned: float = _constant(
-        0.439, 0, 1, "1",
+        0.481, 0, 1, "1",
         "extra time of 16-bit products with sizes that are no multiple of 8", _NETWORKS,
     )  # fmt: skip
     grouped_share: float = _constant(
-        0.887, 0.05, 1, "1",
+        0.985, 0.05, 1, "1",
         "of the matrix peak, grouped convolution", _NETWORKS,
     )  # fmt: skip
     grouped_contraction: float = _constant(
-        8.68, 0, 200, "elements",
+        1.67, 0, 200, "elements",
         "depth lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_columns: float = _constant(
-        16.1, 0, 200, "elements",
+        65.7, 0, 200, "elements",
         "width lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_share_nhwc: float = _constant(
-        0.9, 0.05, 1, "1",
+        0.997, 0.05, 1, "1",
         "of the matrix peak, groups whose width is a power of two, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     grouped_columns_nhwc: float = _constant(
-        20.0, 0, 200, "elements",
+        23.1, 0, 200, "elements",
         "width lost per such group", _NETWORKS,
     )  # fmt: skip
     grouped_share_padded: float = _constant(
-        0.66, 0.05, 1, "1",
+        0.734, 0.05, 1, "1",
         "of the matrix peak, groups of other widths, padded to a tile, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     # Products in float32 on vector lanes
@@ -341,20 +341,20 @@ class Constants:
         "of the matrix peak, fused attention", _NETWORKS,
     )  # fmt: skip
     attention_contraction: float = _constant(
-        7.89, 0, 300, "elements",
+        0.293, 0, 300, "elements",
         "head size lost", _NETWORKS,
     )  # fmt: skip
     score_traffic: float = _constant(
-        0.904, 0, 2, "1",
+        0.794, 0, 2, "1",
         "of writing and reading float32 scores twice, off the fused path", _NETWORKS,
     )  # fmt: skip
     # Layer norm and softmax in float32
     norm_row_cycles: float = _constant(
-        625, 50, 1500, "clocks",
+        380.0, 50, 1500, "clocks",
         "clocks of a unit per row of a layer norm, besides its elements", _ROWS, guess=300.0,
     )  # fmt: skip
     norm_element_cycles: float = _constant(
-        0.358, 0.05, 2, "clocks",
+        0.15, 0.05, 2, "clocks",
         "clocks of a unit per element of a layer norm", _ROWS, guess=0.7,
     )  # fmt: skip
     softmax_row_cycles: float = _constant(
@@ -385,11 +385,11 @@ class Constants:
         "of reading and writing both tensors again to convert 16-bit NCHW", _NETWORKS,
     )  # fmt: skip
     reorder_pointwise: float = _constant(
-        0.296, 0, 2, "1",
+        0.417, 0, 2, "1",
         "the same, for 1x1 kernels", _NETWORKS,
     )  # fmt: skip
     reorder_grouped: float = _constant(
-        1.46, 0, 3, "1",
+        0.54, 0, 3, "1",
         "the same, for grouped kernels", _NETWORKS,
     )  # fmt: skip
     # Convolution in float32
@@ -414,42 +414,38 @@ class Constants:
     )  # fmt: skip
     # Depthwise convolution on scalar lanes
     depthwise_tap: float = _constant(
-        3.23, 0.5, 30, "cycles",
+        4.1, 0.5, 30, "cycles",
         "per tap and output, NCHW, k = 1, 3, 5", _NETWORKS,
     )  # fmt: skip
     depthwise_output: float = _constant(
-        110.0, 0, 300, "cycles",
+        97.9, 0, 300, "cycles",
         "per output besides its taps, NCHW", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_other: float = _constant(
-        24.2, 0.5, 60, "cycles",
+        25.5, 0.5, 60, "cycles",
         "per tap and output, other sizes", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc: float = _constant(
-        0.172, 0.1, 30, "cycles",
+        3.88, 0.1, 30, "cycles",
         "per tap and output, NHWC", _NETWORKS,
     )  # fmt: skip
     depthwise_output_nhwc: float = _constant(
-        124.0, 0, 400, "cycles",
+        71.3, 0, 400, "cycles",
         "per output, NHWC", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc_other: float = _constant(
-        5.43, 0.5, 100, "cycles",
+        0.519, 0.5, 100, "cycles",
         "per tap and output, other sizes, NHWC", _NETWORKS,
     )  # fmt: skip
     # Starved kernels
     starved_step: float = _constant(
-        493.0, 1, 2000, "cycles",
+        498.0, 1, 2000, "cycles",
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs
     cpu_overlap: float = _constant(
         3.0, 1.0, 4, "1",
         "exponent of the norm that joins compute and memory time on CPUs", _CPU,
-    )  # fmt: skip
-    wide_vector_clock: float = _constant(
-        0.945, 0.6, 1, "1",
-        "clock under 512-bit vectors on all cores, of the base clock", _CPU,
     )  # fmt: skip
     cpu_dram_share: float = _constant(
         0.6, 0.2, 1, "1",
@@ -470,10 +466,6 @@ class Constants:
     cpu_batched_share: float = _constant(
         0.462, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
-    )  # fmt: skip
-    cpu_columns: float = _constant(
-        4.42, 0, 100, "elements",
-        "width lost per block on CPUs", _CPU,
     )  # fmt: skip
     cpu_rows: float = _constant(
         6.0, 0, 50, "elements",

@@ -2,10 +2,9 @@
 
 What differs from GPUs, and is a law of its own here:
 
-- *clock*: one core alone runs at the boost clock, all together at the base clock; the widest
-  vectors run below it.
+- *clock*: one core alone runs at the boost clock, all together at the base clock.
 - *vectors*: channels of the output fill vector registers; the last one may be part empty.
-- *cores*: products lose width and rows to blocking, rows once for every core that shares them.
+- *cores*: products reach a share of the peak, and lose rows to blocking on every core.
 - *allocate*: caches read a line of memory before it is written, so a write moves twice its bytes.
 - *repack*: libraries compute convolutions in blocks of channels. Unless weights were packed
   beforehand they are rearranged at every call, and NCHW images to blocks and back in eager mode.
@@ -37,11 +36,11 @@ from costmodel.roofline.operators import OperatorColumns
 Array = np.ndarray
 
 CPU_LAWS: dict[str, str] = {
-    "clock": "CPU cores run faster alone, and slower on the widest vectors",
+    "clock": "a CPU core alone runs at its boost clock, all together at the base clock",
     "threads": "a CPU core alone cannot draw the whole memory bandwidth",
     "allocate": "a CPU's caches read a line of memory before it is written",
     "vectors": "a CPU's vector registers are filled in part by the last channels",
-    "cores": "CPU cores lose width and rows of products to blocking",
+    "cores": "CPU cores reach a share of their peak in products, and lose rows to blocking",
     "repack": "CPU libraries rearrange weights and images of convolutions at every call",
     "elements": "exponentials, norms and copies take a CPU core clock cycles per element",
     "pages": "large tensors on CPUs are memory that the system hands out page by page",
@@ -96,32 +95,13 @@ def cpu_times(
     return CpuTimes(compute, memory, launch, total)
 
 
-def core_clock(devices: DeviceColumns, constants: Constants) -> Array:
-    """(devices,) clock of the cores in use over the one their peaks are quoted at.
+def core_clock(devices: DeviceColumns) -> Array:
+    """(devices,) clock of the cores in use over the base clock, which their peaks are quoted at.
 
-    The boost clock for one core of many, the base clock for all of them, geometrically between;
-    below it for 512-bit vectors.
+    The boost clock for one core of many, the base clock for all of them, geometrically between.
     """
-    idle = 1 - devices.core_share
     boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
-    wide = np.where(devices.vector_bits >= 512, constants.wide_vector_clock, 1.0)
-    return np.asarray(boost**idle * wide)
-
-
-def blocking_efficiency(operators: OperatorColumns, cores: Array, constants: Constants) -> Array:
-    """Useful share of the work of matrix products and convolutions, without the last vectors.
-
-    Args:
-        operators: columns; (rows,) or (batches, rows).
-        cores: in use, (devices, 1, 1).
-        constants: width and rows lost.
-    """
-    ops = operators
-    positions = ops.batches * ops.rows
-    return np.asarray(
-        contraction_efficiency(ops.columns, constants.cpu_columns)
-        * contraction_efficiency(positions, constants.cpu_rows * cores)
-    )
+    return np.asarray(boost ** (1 - devices.core_share))
 
 
 def filled_lanes(columns: Array, lanes: Array) -> Array:
@@ -160,7 +140,7 @@ class _Run:
             return np.where(np.isnan(values), unknown, values)[:, None, None]
 
         self.cores = column(devices.units, 1.0)
-        faster = core_clock(devices, constants)[:, None, None] if on("clock") else 1.0
+        faster = core_clock(devices)[:, None, None] if on("clock") else 1.0
         self.vector_rate, self.matrix_rate = self.vector_rate * faster, self.matrix_rate * faster
         rated = np.where(np.isnan(devices.base_clock), devices.clock, devices.base_clock)
         self.hertz = column(rated, UNKNOWN_CLOCK) * faster
@@ -197,7 +177,9 @@ class _Run:
         if self.on("cores"):
             batched = ops.attention | (ops.product & (ops.batches > 1))
             endless = np.where(batched, constants.cpu_batched_share, constants.cpu_matrix_share)
-            share = endless * blocking_efficiency(ops, self.cores, constants)
+            # Cores share the rows, and each loses some of its part to blocking.
+            rows, lost = ops.batches * ops.rows, constants.cpu_rows * self.cores
+            share = endless * contraction_efficiency(rows, lost)
         if self.on("vectors"):
             share = share * np.where(self.blocked, filled_lanes(ops.columns, self.lanes), 1.0)
         return np.asarray(np.maximum(share, 1e-9))

@@ -1,0 +1,289 @@
+"""Laws of CPUs: figures worked by hand, identities, and what must hold on every CPU."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import costmodel as cm
+from costmodel.formulas.columns import columns_of
+from costmodel.graph import Graph
+from costmodel.measurement.device_factors import DeviceFactors, network_times
+from costmodel.measurement.networks import Case, stack_networks
+from costmodel.passes.fusion import compiled
+from costmodel.roofline.ceilings import Target, ceilings
+from costmodel.roofline.constants import DEFAULT
+from costmodel.roofline.device_columns import device_columns
+from costmodel.roofline.elements import Elements, elements_of
+from costmodel.roofline.engine import LAWS, enabled_laws, operator_times
+from costmodel.roofline.laws.cpu import (
+    CPU_LAWS,
+    PAGE,
+    by_matrix_product,
+    core_clock,
+    filled_lanes,
+)
+from costmodel.roofline.operators import OperatorColumns, operator_columns
+from costmodel.roofline.precision import get_precision
+from costmodel.roofline.workload import workload_of
+
+CPUS = ("epyc-73f3", "epyc-73f3@1", "i9-10940x", "xeon-8480-plus", "cortex-a72", "m1-cpu")
+"""Servers, one core of one, a desktop, a small board without a base clock, big and little cores."""
+
+
+def target(name: str) -> Target:
+    device, _, threads = name.partition("@")
+    return Target(cm.load_device(device), int(threads) if threads else None)
+
+
+def only(*laws: str) -> list[str]:
+    """What to switch off so that these laws remain."""
+    return [law for law in LAWS if law not in laws]
+
+
+def columns(graph: Graph, batch: int = 1, precision: str = "fp32") -> OperatorColumns:
+    return operator_columns(
+        workload_of(columns_of(graph)), np.array([float(batch)]), get_precision(precision)
+    )
+
+
+def convolution(channels: int, size: int, k: int = 3, batch: int = 1, **options: int) -> Graph:
+    layer = nn.Conv2d(channels, channels, k, padding=k // 2, bias=False, **options)
+    return cm.trace(layer, (batch, channels, size, size))
+
+
+# ------------------------------------------------------------------ by hand
+
+
+def test_one_core_boosts_and_all_cores_do_not() -> None:
+    devices = device_columns([target(f"epyc-73f3@{n}") for n in (1, 4, 16)])
+    one, four, all_ = core_clock(devices)
+    assert all_ == pytest.approx(1)
+    assert one == pytest.approx((4.0 / 3.5) ** (15 / 16))
+    assert 1 < four < one < 4.0 / 3.5
+
+
+def test_cores_in_use_have_the_caches_of_their_clusters() -> None:
+    """Two cores share each 32 MiB of last-level cache, every core has 512 KiB of its own."""
+    devices = device_columns([target(f"epyc-73f3@{n}") for n in (1, 2, 3, 16)])
+    assert devices.l2_capacity.tolist() == [x * 2**20 for x in (32, 32, 64, 256)]
+    assert devices.core_cache.tolist() == [x * 2**19 for x in (1, 2, 3, 16)]
+
+
+@pytest.mark.parametrize(
+    ("channels", "lanes", "share"), [(16, 16, 1), (24, 16, 0.75), (17, 16, 17 / 32), (8, 16, 0.5)]
+)
+def test_the_last_vector_may_be_part_empty(channels: int, lanes: int, share: float) -> None:
+    assert filled_lanes(np.array(channels), np.array(lanes)) == pytest.approx(share)
+
+
+def test_a_write_reads_its_line_first() -> None:
+    """A copy of x reads x and writes y: 2 sizes without, 3 with the law, and nothing cached."""
+    graph = cm.trace(nn.ReLU(), (1, 64, 1024, 1024))
+    size = 64 * 2**20 * 4
+    plain = cm.estimate(graph, "i9-10940x", without=["all"]).latency
+    allocated = cm.estimate(graph, "i9-10940x", without=only("allocate")).latency
+    assert plain == pytest.approx(2 * size / 93.9e9, rel=1e-3)
+    assert allocated == pytest.approx(3 * size / 93.9e9, rel=1e-3)
+
+
+def test_a_large_tensor_pays_for_its_pages_and_a_small_one_hardly() -> None:
+    for side, low, high in ((1024, 0.9, 1.0), (64, 0.0, 0.01)):
+        graph = cm.trace(nn.ReLU(), (1, 64, side, side))
+        pages = 64 * side**2 * 4 / PAGE
+        paid = (
+            cm.estimate(graph, "i9-10940x").latency
+            - cm.estimate(graph, "i9-10940x", without=["pages"]).latency
+        )
+        assert low * pages <= paid / DEFAULT.cpu_page_fault <= high * pages
+
+
+def test_one_core_draws_what_a_core_can() -> None:
+    graph = cm.trace(nn.ReLU(), (1, 64, 1024, 1024))
+    size = 64 * 2**20 * 4
+    one = cm.estimate(graph, "epyc-73f3@1", without=only("threads")).latency
+    assert one == pytest.approx(2 * size / DEFAULT.core_stream, rel=1e-3)
+    whole = cm.estimate(graph, "epyc-73f3", without=only("threads")).latency
+    drawn = min(16 * DEFAULT.core_stream, 204.8e9)
+    assert whole == pytest.approx(2 * size / drawn, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "precision", "small"),
+    [
+        (6, {}, "fp32", True),  # 512 x 6 x 6 = 18,432 elements
+        (7, {}, "fp32", False),  # 25,088
+        (6, {"k": 5}, "fp32", False),
+        (6, {"groups": 4}, "fp32", False),
+        (6, {"batch": 2}, "fp32", False),
+        (6, {}, "bf16", False),
+    ],
+)
+def test_small_images_take_a_matrix_product(
+    size: int, options: dict[str, int], precision: str, small: bool
+) -> None:
+    batch = options.get("batch", 1)
+    graph = convolution(512, size, **options)
+    assert by_matrix_product(columns(graph, batch, precision)).all() == small
+
+
+def test_weights_are_rearranged_unless_they_were_packed_or_need_not_be() -> None:
+    def cost(graph: Graph) -> float:
+        with_, without = (
+            cm.estimate(compiled(graph), "i9-10940x", without=only(*laws)).latency
+            for laws in (("repack",), ())
+        )
+        return with_ / without - 1
+
+    large = convolution(512, 7)
+    frozen = replace(large, conditions={**large.conditions, "frozen": True})
+    assert cost(large) > 0.1
+    assert cost(frozen) == 0
+    assert cost(convolution(512, 7, k=1)) == 0
+    assert cost(convolution(512, 6)) == 0
+
+
+def test_planar_images_are_rearranged_in_eager_mode_only() -> None:
+    planar = convolution(64, 112, k=1)
+    last = cm.trace(nn.Conv2d(64, 64, 1, bias=False), (1, 64, 112, 112), layout="nhwc")
+    times = [
+        cm.estimate(graph, "i9-10940x", without=only("repack")).latency
+        for graph in (planar, last, compiled(planar))
+    ]
+    assert times[0] > times[1]
+    assert times[1] == pytest.approx(times[2])
+
+
+# ----------------------------------------------------------------- elements
+
+
+class Block(nn.Module):
+    """One of each sort of element."""
+
+    def __init__(self, channels: int = 24) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, channels, 3, padding=1)
+        self.norm = nn.GroupNorm(4, channels)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.last = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.silu(self.norm(self.convolution(x)))
+        x = torch.cat([x, nn.functional.gelu(self.depthwise(x))], 1)
+        return self.last(x).relu()
+
+
+def test_elements_by_hand() -> None:
+    graph = cm.trace(Block(), (2, 3, 8, 8))
+    found = [elements_of(graph, op) for op in graph.ops if not op.is_view]
+    total = Elements(*np.sum(found, axis=0).tolist())
+    image = 2 * 24 * 8 * 8
+    assert total.exponential == total.error_function == total.normalized == image
+    assert total.moved == 2 * image
+    assert total.plain == 4 * image  # three convolutions and relu
+
+
+def test_fusion_keeps_every_element() -> None:
+    graph = cm.trace(Block(), (2, 3, 8, 8))
+    sums = [
+        np.sum([elements_of(g, op) for op in g.ops if not op.is_view], axis=0)
+        for g in (graph, compiled(graph))
+    ]
+    np.testing.assert_array_equal(*sums)
+
+
+def test_elements_follow_the_batch() -> None:
+    graph = cm.trace(Block(), (2, 3, 8, 8))
+    for name in Elements._fields:
+        two, six = (getattr(columns(graph, batch), name) for batch in (2, 6))
+        np.testing.assert_allclose(six, 3 * two)
+
+
+# ------------------------------------------------ holds on every CPU and for every law
+
+
+@pytest.fixture(scope="module")
+def block() -> Graph:
+    return cm.trace(Block(), (1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("device", CPUS)
+def test_never_below_the_roof_of_the_clock_in_use(block: Graph, device: str) -> None:
+    operators = columns(block, 8)
+    place = (target(device),)
+    limits, devices = ceilings(place, operators.dtypes), device_columns(place)
+    times = operator_times(operators, limits, devices).total
+    fastest = max(limits.matrix_peak.max(), limits.vector_peak.max()) * core_clock(devices)[0]
+    assert (times >= 2 * operators.macs / fastest).all()
+
+
+@pytest.mark.parametrize("law", sorted(CPU_LAWS))
+def test_every_law_changes_something_and_costs_time(law: str) -> None:
+    """Only the clock saves time: a core alone runs above the clock its peak is quoted at."""
+    graph = cm.trace(Block(20), (1, 3, 384, 384))
+    full = cm.estimate(graph, "epyc-73f3@1")
+    dropped = cm.estimate(graph, "epyc-73f3@1", without=[law])
+    change = full.row_times - dropped.row_times
+    assert np.abs(change).max() > 0
+    assert (change <= 1e-15).all() if law == "clock" else (change >= -1e-15).all()
+
+
+@pytest.mark.parametrize("device", CPUS)
+def test_all_laws_off_is_the_plain_roofline(block: Graph, device: str) -> None:
+    place = (target(device),)
+    operators = columns(block)
+    limits = ceilings(place, operators.dtypes)
+    times = operator_times(operators, limits, device_columns(place), enabled_laws(["all"]))
+    matrix = limits.matrix_peak[0, operators.matrix_code]
+    vector = limits.vector_peak[0, operators.vector_code]
+    rate = np.where(operators.matrix, matrix, vector)
+    moved = operators.data_read + operators.weight_bytes + operators.bytes_written
+    compute = 2 * operators.macs / rate + operators.other_flops / vector
+    np.testing.assert_allclose(times.total[0], np.maximum(compute, moved / limits.bandwidth[0]))
+
+
+def test_more_cores_are_faster_on_large_work() -> None:
+    graph = convolution(128, 56)
+    times = [cm.estimate(graph, f"epyc-73f3@{n}", 64).latency for n in (1, 2, 4, 8, 16)]
+    assert (np.diff(times) < 0).all()
+    assert times[0] / times[-1] < 16 * 1.01
+
+
+def test_a_core_spends_longer_on_an_exponential_than_on_a_sum() -> None:
+    one = (1, 64, 28, 28)
+    relu, silu, gelu = (
+        cm.estimate(cm.trace(layer, one), "epyc-73f3@1").latency
+        for layer in (nn.ReLU(), nn.SiLU(), nn.GELU())
+    )
+    assert relu < silu < gelu
+
+
+def test_half_precision_takes_the_rate_that_the_cpu_has(block: Graph) -> None:
+    """Zen 4 multiplies bfloat16 at twice the float32 rate, Zen 3 does not know it."""
+    operators = columns(block, 8, "bf16")
+    compute = {}
+    for device in ("epyc-9654", "epyc-73f3"):
+        place = (target(device),)
+        limits = ceilings(place, operators.dtypes)
+        bf16 = limits.matrix_peak[0, operators.dtypes.index("bfloat16")]
+        compute[device] = bf16 / place[0].profile.peak("float32")
+    assert compute["epyc-9654"] == pytest.approx(2, rel=0.01)
+    assert compute["epyc-73f3"] == pytest.approx(1)
+
+
+def test_few_shot_factors_reach_every_part_of_a_cpu(block: Graph) -> None:
+    """A CPU twice as fast in everything takes half the time."""
+    networks = stack_networks(
+        [Case("block", block, 8, 1.0), Case("fused", compiled(block), 1, 1.0)]
+    )
+    place = target("i9-10940x")
+    assert {f.name for f in fields(DeviceFactors)} == {
+        "matrix", "vector", "bandwidth", "cache", "launch",
+    }  # fmt: skip
+    slow = network_times(networks, place).total
+    fast = network_times(networks, place, factors=DeviceFactors(2, 2, 2, 2, 0.5)).total
+    np.testing.assert_allclose(fast, slow / 2, rtol=1e-9)
