@@ -157,11 +157,12 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
             self.grouped = nn.Conv2d(30, 30, 3, padding=1, groups=3)
             self.depthwise = nn.Conv2d(30, 30, 3, padding=1, groups=30)
             self.norm = nn.GroupNorm(3, 30)
+            self.rows = nn.LayerNorm(30)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.norm(self.depthwise(self.grouped(self.stem(x)))).relu()
             x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
-            y = x.flatten(2).transpose(1, 2)[:, None, None]
+            y = self.rows(x.flatten(2).transpose(1, 2))[:, None, None]
             return nn.functional.scaled_dot_product_attention(y, y, y)
 
     graph = cm.trace(Everything(), (4, 3, 14, 14))

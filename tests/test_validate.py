@@ -335,7 +335,7 @@ def test_bad_tables_exit_with_2_and_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("-d", "t4", "--mode", "train"), "cannot record a training step yet"),
+        (("-d", "t4", "--mode", "train"), "not a timm train table"),
         (("-d", "t4", "--mode", "both"), "expected infer or train"),
         (("-d", "t4", "--precision", "amp"), "amp-fp16"),
         (("-d", "t4", "--layout", "abc"), "nchw or nhwc"),

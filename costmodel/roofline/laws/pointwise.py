@@ -33,6 +33,30 @@ def elementwise_time(
     return memory_time(traffic, traffic, device, constants)
 
 
+def row_seconds(
+    rows: Array,
+    length: Array,
+    softmax: Array,
+    device: DeviceColumns,
+    constants: Constants,
+) -> Array:
+    """Seconds that the units wait for the reductions of rows, besides the memory.
+
+    Args:
+        rows: of all layer norms and softmaxes, 0 for other operators.
+        length: elements of each row.
+        softmax: where it is a softmax.
+        device: columns of the devices.
+        constants: of the laws.
+    """
+    wide = LANES / device.vector_lanes
+    norm = constants.norm_row_cycles + constants.norm_element_cycles * length * wide
+    long = constants.softmax_row_cycles + constants.softmax_element_cycles * length * wide
+    clocks = np.where(softmax, np.where(length <= WARP_SOFTMAX_LIMIT, 0.0, long), norm)
+    waited: Array = np.ceil(np.asarray(rows) / device.units) * clocks / device.clock
+    return waited
+
+
 def layer_norm_time(
     rows: Array, length: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
