@@ -92,6 +92,23 @@ def test_a_baseline_that_is_no_model() -> None:
         compared("other")
 
 
+def test_cases_that_not_all_models_have_are_left_out() -> None:
+    one, other = model("one", 64), model("other", 32)
+    found = compared_models(["one", "other"], [one, other[1:]])
+    assert found.cases == ("epyc-73f3@1, batch 4, fp32",)
+    assert found.models[0].estimates == (one[1],)
+    with pytest.raises(UsageError, match="no device"):
+        compared_models(["one", "other"], [one[:1], other[1:]])
+
+
+def test_a_page_of_too_many_cases_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    from costmodel.cli.app import main
+
+    for words in (["compare", "-m", "zoo:fasternet_t0"], ["report", "zoo:fasternet_t0"]):
+        assert main([*words, "-d", "all", "-o", "page.html"]) == 2
+        assert "at most 8" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------------------- accuracy
 
 

@@ -43,6 +43,10 @@ def compare(
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
     targets = options.load_targets(device, threads)
+    if as_page:
+        from costmodel.reports.runs import check_runs
+
+        check_runs(len(targets) * len(sizes or [1]) * len(policies))
     graphs = options.load_models(sources, input_shape, scaled_to=sizes, compiled=compiled)
     estimates = [
         options.predictions(

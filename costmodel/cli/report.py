@@ -41,6 +41,9 @@ def report(
         raise UsageError(f"a report is a page: add -o FILE.html{given}")
     sizes, policies = options.batch_sizes(batch), options.precisions(precision)
     targets = options.load_targets(device, threads)
+    from costmodel.reports.runs import check_runs
+
+    check_runs(len(targets) * len(sizes or [1]) * len(policies))
     (graph,) = options.load_models([model], input_shape, scaled_to=sizes, compiled=compiled)
     estimates = options.predictions(
         [graph], targets, sizes, policies,

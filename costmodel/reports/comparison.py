@@ -61,12 +61,13 @@ def compared_models(
 
     Args:
         sources: of the models, as given on the command line.
-        estimates: of each model, in the same cases.
+        estimates: of each model; cases that not all have are left out.
         baseline: source of the model to relate to, by default the first.
 
     Raises:
-        UsageError: if the baseline is none of the models.
+        UsageError: if the baseline is none of the models, or they have no case in common.
     """
+    estimates = _in_common(estimates)
     names = [found[0].graph.name for found in estimates]
     shown = names if len(set(names)) == len(names) else list(sources)
     models = tuple(
@@ -77,6 +78,15 @@ def compared_models(
     if reference is None:
         raise UsageError(f"--baseline {baseline!r}: expected one of {', '.join(sources)}")
     return Comparison(models, reference)
+
+
+def _in_common(estimates: Sequence[Sequence[Estimate]]) -> list[list[Estimate]]:
+    """The estimates of each model in the cases that all models have, in the same order."""
+    by_case = [{(e.device, e.batch, e.precision.name): e for e in found} for found in estimates]
+    common = [case for case in by_case[0] if all(case in found for found in by_case)]
+    if not common:
+        raise UsageError("no device can compute all of the models")
+    return [[found[case] for case in common] for found in by_case]
 
 
 def _accuracy(source: str, estimate: Estimate) -> Accuracy | None:

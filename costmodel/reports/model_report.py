@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costmodel.changes import Considered
-from costmodel.errors import UsageError
 from costmodel.estimation import Estimate
 from costmodel.reports.change_table import change_table
 from costmodel.reports.cost_figure import cost_figure
@@ -26,7 +25,7 @@ from costmodel.reports.page import Card, Pictures, render
 from costmodel.reports.prediction import notes_of, prediction_report, uncovered_table
 from costmodel.reports.roofline_page import left_out_table, roofline_pictures
 from costmodel.reports.roofline_view import roofline_view
-from costmodel.reports.runs import run_labels, size_label
+from costmodel.reports.runs import check_runs, run_labels, size_label
 from costmodel.reports.share_figures import bound_figure, kind_figure
 from costmodel.reports.table import Table
 from costmodel.reports.text import (
@@ -39,8 +38,6 @@ from costmodel.reports.text import (
     show_time,
 )
 
-MOST_RUNS = 8
-"""Runs that one page can show without becoming hard to read."""
 OPEN_DEPTH = 2
 """Rows of the module tree down to here are open at first."""
 
@@ -95,11 +92,7 @@ def model_report(
     Raises:
         UsageError: for more runs than a page can show.
     """
-    if len(estimates) > MOST_RUNS:
-        raise UsageError(
-            f"{len(estimates)} runs on one page: expected at most {MOST_RUNS}; "
-            "`costmodel compare` shows more"
-        )
+    check_runs(len(estimates))
     first, labels, pictures = estimates[0], run_labels(estimates), Pictures()
     tree, views = module_times(estimates), [roofline_view(e) for e in estimates]
     runs = [

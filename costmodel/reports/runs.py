@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from costmodel.errors import UsageError
 from costmodel.estimation import Estimate
+
+MOST_RUNS = 8
+"""Runs that one page can show without becoming hard to read."""
+
+
+def check_runs(count: int) -> None:
+    """Whether so many runs go on one page.
+
+    Raises:
+        UsageError: if they do not.
+    """
+    if count > MOST_RUNS:
+        raise UsageError(
+            f"{count} runs (devices x batches x precisions) on one page: expected at most "
+            f"{MOST_RUNS}; as a table or CSV, `costmodel compare` shows any number"
+        )
 
 
 def run_labels(estimates: Sequence[Estimate]) -> tuple[str, ...]:
