@@ -98,10 +98,10 @@ class Evaluator:
         self._slots = [_SlotTable(self.space, slot, i == 0, self.table)
                        for i, slot in enumerate(self.space.family.slots)]  # fmt: skip
 
-    def prepare(self) -> None:
-        """Trace every cell that any design of the space can have."""
+    def prepare(self, codes: Array) -> None:
+        """Trace every cell of some designs, so that a copy of this object need not."""
         for slot in self._slots:
-            slot.fill()
+            slot.look_up(codes)
 
     def __call__(self, codes: Array) -> DesignColumns:
         """Cost designs.
@@ -187,15 +187,7 @@ class _SlotTable:
         seen = np.zeros(len(self._row), dtype=bool)
         seen[index] = True
         self._seen = np.flatnonzero(seen)
-        self._fill(self._seen)
-        return self, index
-
-    def fill(self) -> None:
-        """Trace the cells of all combinations."""
-        self._fill(np.arange(len(self._row)))
-
-    def _fill(self, wanted: Array) -> None:
-        new = wanted[self._row[wanted] == UNKNOWN]
+        new = self._seen[self._row[self._seen] == UNKNOWN]
         if len(new):
             picks = np.unravel_index(new, self._sizes) if self._sizes else ((0,) * len(new),)
             placed = [
@@ -204,6 +196,7 @@ class _SlotTable:
             ]
             self._row[new] = self._cells.index((cell, self._start) for cell, _ in placed)
             self._count[new] = [count for _, count in placed]
+        return self, index
 
     @property
     def used(self) -> Array:

@@ -108,7 +108,8 @@ def go_through(
     if workers is None:
         found = (_summary(problem, *chunk) for chunk in chunks)
     else:
-        problem.evaluator.prepare()  # once here, rather than in every process
+        for chunk in chunks:  # once here, rather than in every process
+            problem.evaluator.prepare(problem.space.numbered(*chunk))
         found = workers.map(_summary, [(problem, *chunk) for chunk in chunks])
     parts: list[Summary] = []
     for (_, stop), part in zip(chunks, found, strict=True):

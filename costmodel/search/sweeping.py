@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from costmodel import __version__
 from costmodel.errors import CostModelError, UsageError
-from costmodel.estimation import Estimate, estimate, resolve_target
+from costmodel.estimation import estimate, resolve_target
+from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.precision import get_precision
 from costmodel.search.engines import Workers
@@ -145,19 +146,20 @@ def predict_cases(cases: Sequence[Case]) -> list[Row] | str:
     """Rows of cases of one model, or why it has none: a model that fails must not stop a sweep."""
     from costmodel.tracing.cache import cached_graph
 
-    batch = min(2, max(case.batch for case in cases))
     try:
-        graph = cached_graph(cases[0].source, batch)
-        return [
-            _row(case, estimate(graph, case.target, case.batch, case.precision,
-                                without=case.without))
-            for case in cases
-        ]  # fmt: skip
+        # A single sample is traced alone: what is a view then is a copy in a larger batch.
+        graphs = {size: cached_graph(cases[0].source, size) for size in {_traced(c) for c in cases}}
+        return [_row(case, graphs[_traced(case)]) for case in cases]
     except CostModelError as error:
         return " ".join(str(error).split())
 
 
-def _row(case: Case, found: Estimate) -> Row:
+def _traced(case: Case) -> int:
+    return min(case.batch, 2)
+
+
+def _row(case: Case, graph: Graph) -> Row:
+    found = estimate(graph, case.target, case.batch, case.precision, without=case.without)
     total = found.total
     return {
         "model": case.source,
