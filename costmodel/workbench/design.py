@@ -71,8 +71,8 @@ class DesignView:
                 f"{percent(e.time_by_bound[e.bound] / e.latency)} of the time; "
                 f"{show_flops_rate(e.achieved_flops)}",
             ),
-            Card("throughput", "Throughput", f"{show_rate(e.throughput)} images/s",
-                 f"batches of {batch:,}"),
+            Card("throughput", "Images per second", show_rate(e.throughput),
+                 f"in batches of {batch:,}"),
             self._memory(),
             Card("parameters", "Parameters", show_params(float(e.total.parameters)),
                  f"{show_bytes(e.graph.weight_bytes)} as float32"),
@@ -86,14 +86,14 @@ class DesignView:
     def _latency(self) -> Card:
         latency, budget = self.estimate.latency, self.budgets.latency
         found = self.estimate.interval
-        spread = f"{show_time(found.low, 2)} - {show_time(found.high, 2)} (90 %)" if found else ""
+        spread = f"{show_time(found.low, 2)} - {show_time(found.high, 2)}" if found else ""
         if budget is None:
-            return Card("latency", "Latency", show_time(latency), spread)
+            return Card("latency", "Latency, 90 % interval", show_time(latency), spread)
         detail, tone = _headroom(latency, budget, show_time(abs(budget - latency)))
+        told = f"{spread}\n{detail}".strip()
         return Card(
-            "latency", "Latency", show_time(latency), f"{spread}\n{detail}".strip(), tone,
-            latency / budget,
-        )  # fmt: skip
+            "latency", "Latency, 90 % interval", show_time(latency), told, tone, latency / budget
+        )
 
     def _memory(self) -> Card:
         used, budget = self.estimate.peak_memory, self.budgets.memory
@@ -138,8 +138,8 @@ def show_energy(joules: float) -> str:
 
 def _headroom(used: float, budget: float, gap: str) -> tuple[str, Literal["good", "bad"]]:
     if used <= budget:
-        return f"{gap} of headroom ({percent(1 - used / budget)})", "good"
-    return f"{gap} over the budget ({used / budget:.3g}x)", "bad"
+        return f"headroom {gap} ({percent(1 - used / budget)})", "good"
+    return f"over by {gap} ({used / budget:.3g}x)", "bad"
 
 
 def design_view(state: State) -> DesignView:

@@ -114,7 +114,7 @@ def _convolutional(resolution: Steps) -> dict[str, Value]:
 SEARCHED = {
     "block": tuple(BLOCKS),
     "depth": (4, 6, 8, 10, 13, 16, 20, 24, 28, 32, 36, 40),
-    "width": (16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192),
+    "width": (16, 24, 32, 48, 64, 80, 96, 128, 160, 192),
 }
 
 TASKS: Mapping[str, Task] = {
