@@ -291,30 +291,33 @@ def _judge_kernels(
 # ---------------------------------------------------------------- transformers
 
 
+ATTENTION = "attention=eager"
+"""The library of 2023, with which such tables were made, had no fused attention."""
+
+
 def _validate_transformers(
     path: Path, target: Target, request: Request, load: GraphSource, track: Track
 ) -> Validation:
     table = read_transformers(path)
     runs = [run for run in table if is_called(target.profile, run.device)]
-    inferred = [run for run in runs if not run.training]
-    if not inferred:
+    training = request.mode == "train"
+    judged = [run for run in runs if run.training == training]
+    if not judged:
         _refuse_device(path, target, [run.device for run in table], bool(runs), request)
     if request.compiled is not None:
-        inferred = [run for run in inferred if run.compiled == request.compiled]
-    inferred = choose(inferred, lambda run: run.label, request.models, request.limit)
-    skipped = [
-        Skipped(run.label, "a training step, which the tracer cannot record yet")
-        for run in runs
-        if run.training
-    ]
+        judged = [run for run in judged if run.compiled == request.compiled]
+    judged = choose(judged, lambda run: run.label, request.models, request.limit)
+    other = "inference" if training else "a training step (forward and backward): --mode train"
+    skipped = [Skipped(run.label, other) for run in runs if run.training != training]
+    step = TrainingStep(optimizer=None) if training else None
     groups: dict[RunConditions, list[TransformerRun]] = {}
-    for run in inferred:
-        conditions = request.conditions(RunConditions(compiled=run.compiled))
+    for run in judged:
+        conditions = request.conditions(RunConditions(compiled=run.compiled, step=step))
         groups.setdefault(conditions, []).append(run)
 
     def cases(conditions: RunConditions, chosen: Iterable[TransformerRun]) -> Iterator[Case]:
         for run in chosen:
-            source = f"hf:{path.parent / 'configs' / run.model}.json"
+            source = f"hf:{path.parent / 'configs' / run.model}.json?{ATTENTION}"
             options = conditions.trace_options(target.profile.kind)
             try:
                 graph = load(source, run.batch, (run.sequence,), **options)
@@ -423,7 +426,8 @@ def _refuse_device(
     path: Path, target: Target, others: Iterable[str], has_rows: bool, request: Request
 ) -> None:
     if has_rows:
-        wanted = f" that match {request.models!r}" if request.models else " of inference"
+        kind = " of training" if request.mode == "train" else " of inference"
+        wanted = f" that match {request.models!r}" if request.models else kind
         raise UsageError(f"{path}: no rows for {target.label}{wanted}")
     names = ", ".join(dict.fromkeys(others))
     raise UsageError(f"{path}: no rows for {target.label}; it has {names}")

@@ -97,17 +97,20 @@ def default_loss(result: Any) -> Tensor:
     """The loss a model returns, or else the cross entropy of its first result.
 
     A result of (samples, classes), (samples, positions, classes) or (samples, classes, height,
-    width); of anything else, and of a single channel, the mean.
+    width); of anything else, of a single channel, and of named results without logits, the mean.
     """
-    stated = result.get("loss") if isinstance(result, Mapping) else getattr(result, "loss", None)
-    if isinstance(stated, Tensor):
-        return stated
+    named = result if isinstance(result, Mapping) else {}
+    if isinstance(named.get("loss"), Tensor):
+        return named["loss"]
     found = [t for t in tensors_in(result) if t.dtype.is_floating_point]
     if not found:
         raise TraceError("the model returned no floating-point tensor to derive a loss from")
-    if isinstance(result, Mapping) and all(t.dim() == 0 for t in found):
+    if named and all(t.dim() == 0 for t in found):
         return torch.stack(found).sum()  # losses by name, as detectors return them
-    y = found[0]
+    logits = named.get("logits")
+    y = logits if isinstance(logits, Tensor) else found[0]
+    if named and logits is None:
+        return y.float().mean()
     if y.dim() == 3:
         y = y.flatten(0, 1)
     if y.dim() not in (2, 4) or y.shape[1] < 2:
