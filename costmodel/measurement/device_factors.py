@@ -12,16 +12,15 @@ import numpy as np
 
 from costmodel.measurement.networks import Networks
 from costmodel.roofline.ceilings import Target, ceilings
-from costmodel.roofline.constants import DEFAULT, Constants
+from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import LAWS, Times, operator_times
 
 Array = np.ndarray
 
-CYCLES = (
-    "cpu_plain_cycles", "cpu_exponential_cycles", "cpu_error_function_cycles",
-    "cpu_normalized_cycles", "cpu_moved_cycles",
-)  # fmt: skip
+CYCLES = tuple(
+    row.name for row in constant_table() if row.name.startswith("cpu_") and row.unit == "cycles"
+)
 """Constants of a CPU core's arithmetic per element, which the vector factor divides."""
 
 

@@ -189,16 +189,17 @@ class _Run:
         ops, constants = self.ops, self.constants
         if not self.on("elements"):
             return np.zeros((1, 1, 1))
-        alone = ~(ops.matrix | ops.depthwise)
-        generated = ops.compiled & ~ops.frozen
-        cycles = (
+        generated = (
             constants.cpu_plain_cycles * ops.plain
             + constants.cpu_exponential_cycles * ops.exponential
             + constants.cpu_error_function_cycles * ops.error_function
             + constants.cpu_normalized_cycles * ops.normalized
             + constants.cpu_moved_cycles * ops.moved
         )
-        cycles = cycles * np.where(generated, 1.0, constants.cpu_library_cycles)
+        light, heavy = ops.plain + ops.exponential, ops.error_function + ops.normalized + ops.moved
+        library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
+        alone = ~(ops.matrix | ops.depthwise)
+        cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
         return np.asarray(np.where(alone, cycles, 0.0))
 
     def _per_byte(self, distance: Array) -> Array:
