@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
+from costmodel.tracing.building import WeightsLeftEmpty
 from costmodel.tracing.huggingface_cache import filled_cache
 from costmodel.tracing.huggingface_inputs import example_inputs, positional
 from costmodel.tracing.huggingface_kernels import use_kernels
@@ -146,7 +147,7 @@ def build(document: Mapping[str, Any], attention: str | None = None) -> nn.Modul
     try:
         config = transformers.CONFIG_MAPPING[kind].from_dict(entries)
         config.use_cache = False
-        with torch.device("meta"):
+        with torch.device("meta"), WeightsLeftEmpty():
             model = _architecture(transformers, document, config, attention)
         use_kernels(model)
     except UnknownNameError:

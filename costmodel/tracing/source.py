@@ -29,6 +29,7 @@ from torch import nn
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.graph import Graph
+from costmodel.tracing.building import WeightsLeftEmpty
 from costmodel.tracing.eager import trace
 from costmodel.tracing.training import trace_training_step
 from costmodel.tracing.training_step import step_of
@@ -191,7 +192,7 @@ def sample_of(batch: int, sample: Sequence[int]) -> torch.Tensor:
 def build_on_meta(what: str, factory: Callable[[], Any]) -> Any:
     """Run a factory on the meta device; for real if it needs values."""
     try:
-        with torch.device(_DEVICE.get()):
+        with torch.device(_DEVICE.get()), WeightsLeftEmpty():
             return factory()
     except (Exception, SystemExit) as first:
         try:
