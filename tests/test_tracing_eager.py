@@ -219,6 +219,33 @@ def test_layout_shows_in_the_strides() -> None:
     assert graph.tensors[op.outputs[0]].strides == (6 * 6 * 16, 1, 6 * 16, 16)
 
 
+def copies(model: nn.Module, *shape: int) -> list[tuple[int, ...] | None]:
+    """Strides of what every copy of a channels-last run on a GPU writes; None: contiguous."""
+    graph = trace(model, shape, layout="nhwc")
+    return [graph.tensors[op.outputs[0]].strides for op in graph.ops if op.target == "aten::clone"]
+
+
+def test_group_norm_leaves_channels_last_and_the_next_convolution_comes_back() -> None:
+    """The GPU's group norm reads and writes NCHW alone."""
+    convolutions = [on_meta(lambda: nn.Conv2d(8, 8, 3, padding=1)) for _ in range(2)]
+    norm = on_meta(lambda: nn.GroupNorm(2, 8))
+    model = nn.Sequential(convolutions[0], norm, convolutions[1])
+    assert copies(model, 2, 8, 6, 6) == [None, (6 * 6 * 8, 1, 6 * 8, 8)]
+    assert copies(nn.Sequential(*convolutions), 2, 8, 6, 6) == []
+
+
+def test_a_channels_last_convolution_copies_a_slice_of_channels() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.convolution(x[:, :4])
+
+    assert copies(on_meta(Half), 2, 8, 6, 6) == [(6 * 6 * 4, 1, 6 * 4, 4)]
+
+
 @pytest.mark.parametrize(
     "name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
 )

@@ -125,7 +125,7 @@ class _DeviceKernels(TorchFunctionMode):
     Scaled-dot-product attention is recorded as the one operator it is; left alone it would break
     up into whatever the machine at hand would run. On GPUs, group norm has no channels-last kernel:
     it copies its input and gives a contiguous result; a convolution of which either operand is
-    channels-last runs so and copies its input where it is not.
+    channels-last runs so, and copies an input that is not or that leaves gaps.
     """
 
     def __init__(self, tape: Tape, recorder: Recorder, device_type: str) -> None:
@@ -145,8 +145,9 @@ class _DeviceKernels(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _image(self, image: Tensor, weight: Tensor) -> Tensor:
-        """The image as the convolution reads it, in the precision it computes in."""
-        if image.dim() != 4 or _is_channels_last(image) or not _is_channels_last(weight):
+        """The image as a channels-last convolution reads it: dense, in its precision."""
+        interleaved = image.dim() == 4 and (_is_channels_last(image) or _is_channels_last(weight))
+        if not interleaved or image.is_contiguous(memory_format=torch.channels_last):
             return image
         if torch.is_autocast_enabled(self.device_type) and image.is_floating_point():
             image = image.to(torch.get_autocast_dtype(self.device_type))
