@@ -6,7 +6,10 @@ Prints JSON. `million` has the seconds to cost designs of the FasterNet space on
 nothing (cells traced) and again (cells known), and the ratio of the latter to bare NumPy, which
 looks up and adds the same columns with the same indices. `v100` takes the predicted
 latency of FasterNet-T2 as the budget and compares what the search finds with PartialNet-T2, both
-predicted by tracing. Exits with 1 if the designs take more than 10 s or the budget is broken.
+predicted by tracing. `agreement` compares random designs of every space with traces of their whole
+networks: how many agree exactly in parameters, MACs, bytes and peak memory, and the largest
+relative difference in latency on three devices. Exits with 1 if the designs take more than 10 s,
+the budget is broken, or a design disagrees.
 """
 
 # ruff: noqa: E402
@@ -27,13 +30,14 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 
 import costmodel as cm
-from costmodel.search import Evaluator, load_space
+from costmodel.search import Evaluator, list_spaces, load_space
 from costmodel.search.cells import ADDITIVE
 from costmodel.search.goals import Budget
-from costmodel.search.problem import Problem
+from costmodel.search.problem import Problem, traced_design
 from costmodel.search.searching import search
 
 DEVICE = "v100-sxm2"
+AGREED = ("v100-sxm2", "rtx-4090", "epyc-73f3")
 BATCH = 256
 """Of the published throughputs on a V100."""
 
@@ -83,6 +87,31 @@ def million(designs: int, repeats: int) -> dict[str, Any]:
         "numpy_seconds": round(plain, 2),
         "ratio": round(again / plain, 2),
     }
+
+
+def agreement(designs: int) -> dict[str, Any]:
+    """Random designs of every space, their sums over cells against traces of whole networks."""
+    found: dict[str, Any] = {}
+    for name in list_spaces():
+        space = load_space(name)
+        codes = space.sample(designs, seed=len(name))
+        columns = Evaluator(space, AGREED)(codes)
+        exact, worst = 0, 0.0
+        for index, code in enumerate(codes):
+            graph = traced_design(space, space.design(code), 1)
+            estimates = [cm.estimate(graph, device) for device in AGREED]
+            total = estimates[0].total
+            exact += (
+                columns.parameters[index] == graph.parameters
+                and columns.macs[index] == total.macs
+                and columns.bytes[index] == total.bytes
+                and columns.memory[index] == estimates[0].peak_memory
+            )
+            off = [abs(columns.latency[i, index] / e.latency - 1) for i, e in enumerate(estimates)]
+            worst = max(worst, *off)
+        found[name] = {"designs": designs, "exact": int(exact), "worst_latency": float(worst)}
+        print(name, found[name], file=sys.stderr)
+    return found
 
 
 def described(estimate: cm.Estimate) -> dict[str, Any]:
@@ -136,15 +165,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--designs", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--agreement", type=int, default=200)
     options = parser.parse_args()
-    report = {"million": million(options.designs, options.repeats), "v100": v100()}
+    report = {
+        "million": million(options.designs, options.repeats),
+        "v100": v100(),
+        "agreement": agreement(options.agreement),
+    }
     print(json.dumps(report, indent=2))
     slow = report["million"]["first_seconds"] > 10
     broken = not all(
         report["v100"][name]["meets_budget"]
         for name in ("any_block", "pconv_or_patconv", "patconv")
     )
-    return int(slow or broken)
+    wrong = any(
+        entry["exact"] < entry["designs"] or entry["worst_latency"] > 1e-9
+        for entry in report["agreement"].values()
+    )
+    return int(slow or broken or wrong)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,17 @@ class Space:
                 return np.concatenate(found)[:count]
         raise self.empty()
 
+    def neighbours(self, code: Array) -> Array:
+        """(designs, parameters) codes of all designs that differ in one parameter."""
+        found = [
+            np.where(np.arange(len(code)) == column, index, code)
+            for column, radix in enumerate(self.radices)
+            for index in range(radix)
+            if index != code[column]
+        ]
+        codes = np.array(found, dtype=np.int32).reshape(len(found), len(code))
+        return np.asarray(codes[self.allowed(codes)])
+
     def empty(self) -> UsageError:
         """The error of a space without designs."""
         conditions = "; ".join(condition.text for condition in self.conditions)

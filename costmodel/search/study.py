@@ -18,7 +18,7 @@ import numpy as np
 from costmodel.errors import UsageError
 from costmodel.search.goals import Reward
 from costmodel.search.problem import Problem
-from costmodel.search.summary import Summary, summarize
+from costmodel.search.summary import Summary, merged
 
 if TYPE_CHECKING:
     import optuna
@@ -58,17 +58,31 @@ def sample_designs(
     codes = _codes(problem, study)
     if not len(codes):
         raise problem.space.empty()
-    accuracy = problem.accuracy(codes)
-    summary = summarize(
-        problem.evaluator(codes), problem.goal, problem.budgets, problem.axes, accuracy
-    )
+    summary = climb(problem, problem.summarize(codes))
     notes: tuple[str, ...] = (
         f"{len(codes):,} different designs of {len(study.trials):,} proposals by {sampler}, of "
-        f"{problem.space.combinations:.3g} combinations: the best found, not the best there is",
+        f"{problem.space.combinations:.3g} combinations, then one parameter changed at a time "
+        "while that helps: the best found, not the best there is",
     )
     if before:
         notes += (f"resumed a study of {before:,} proposals",)
     return summary, notes
+
+
+def climb(problem: Problem, summary: Summary) -> Summary:
+    """Change one parameter of the best design, or of the nearest, while that helps."""
+    while True:
+        code = _first(summary)
+        near = problem.space.neighbours(code)
+        joined = merged([summary, problem.summarize(near)], problem.axes) if len(near) else summary
+        if np.array_equal(_first(joined), code):
+            return joined
+        summary = joined
+
+
+def _first(summary: Summary) -> Array:
+    top = summary.best if len(summary.best) else summary.nearest
+    return np.asarray(top.codes[0] if len(top) else summary.front.codes[0])
 
 
 def open_study(

@@ -24,14 +24,14 @@ SEGMENTED = 21
 def backbone(family: Family) -> Family:
     """The family without its classifier."""
     kept = tuple(slot for slot in family.slots if slot.name != CLASSIFIER)
-    return replace(family, name=f"{family.name}_backbone", slots=kept)
+    return replace(family, name=f"{family.name}_backbone", slots=kept, known={})
 
 
 def segmenter(family: Family) -> Family:
     """The backbones of a family of four stages, stride 32, under a fully convolutional head."""
     kept = backbone(family).slots
     head = Slot("head", ("width", "resolution"), _head)
-    return replace(family, name=f"{family.name}_segmenter", slots=(*kept, head))
+    return replace(family, name=f"{family.name}_segmenter", slots=(*kept, head), known={})
 
 
 class SegmentationHead(nn.Module):
