@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "symbolic_check": [],
     "onnx_agreement": [],
     "fuzz": [],
+    "search": ["--agreement", "50"],
 }
 """Arguments of each script."""
 

@@ -277,6 +277,41 @@ def test_a_study_is_kept_and_resumed(space: Any, columns: Any, tmp_path: Path) -
         search(made, "random", trials=1, storage=str(tmp_path / "no" / "where.db"))
 
 
+def test_climbing_ends_where_no_single_change_helps(space: Any, columns: Any) -> None:
+    from costmodel.search.study import climb
+
+    limit = float(np.median(columns.latency.max(axis=0)))
+    made = problem(space, columns, Budget("latency", limit))
+    found = climb(made, made.summarize(columns.codes[:1]))
+    top = found.best.codes[0]
+    near = made.summarize(space.neighbours(top))
+    assert not len(near.best) or near.best.merit[0] <= found.best.merit[0]
+    changed = (space.neighbours(top) != top).sum(axis=1)
+    assert set(changed.tolist()) == {1}
+    assert len(changed) == sum(radix - 1 for radix in space.radices)
+
+
+def test_compound_scaling_by_time_and_by_operations() -> None:
+    """Within twice the baseline's metric, and nothing on the grid that fits has more capacity."""
+    from costmodel.search.compound import find_scaling
+
+    grid = load_space("efficientnet_compound").restricted(
+        alpha=[1.0, 1.2, 1.4], beta=[1.0, 1.1, 1.2], gamma=[1.0, 1.15]
+    )
+    whole = Evaluator(grid.restricted(phi=1.0), ["t4"])(grid.restricted(phi=1.0).enumerate())
+    base = Evaluator(grid.restricted(phi=0.0), ["t4"])(grid.restricted(phi=0.0).enumerate())
+    for metric in ("macs", "latency"):
+        best = find_scaling("t4", by=metric, space=grid, top=1).best[0]
+        limit = 2 * float(getattr(base, metric).max())
+        assert best.metric(metric) <= limit
+        fits = np.atleast_2d(getattr(whole, metric))[0] <= limit
+        assert best.goal == pytest.approx(whole.capacity[fits].max())
+    with pytest.raises(UsageError, match="more than 1"):
+        find_scaling("t4", factor=1.0)
+    with pytest.raises(UsageError, match="one that costs"):
+        find_scaling("t4", by="throughput")
+
+
 # ------------------------------------------------------------------------- the command
 
 
