@@ -23,6 +23,7 @@ from costmodel.tracing import shape_rules as shape_rules  # registers its rules
 from costmodel.tracing import view_rules as view_rules  # registers its rules
 from costmodel.tracing.detection import detection_bounds
 from costmodel.tracing.device_typed import run_device_typed
+from costmodel.tracing.experts import even_experts
 from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.quantized import is_quantized, packed_of
 from costmodel.tracing.recorder import Recorder, tensors_in
@@ -142,6 +143,7 @@ def _run_on_meta(model: nn.Module, args: Any, kwargs: Any) -> tuple[Tape, Any, A
         torch.no_grad(),
         tape.paths.following(),
         detection_bounds(model, tape.bounds),
+        even_experts(model, tape.bounds),
         Recorder(tape),
         ShapeRules(tape),
     ):
