@@ -20,7 +20,8 @@ LAYERS = [
     {"estimation"},
     {"measurement", "search", "crossovers", "changes"},
     {"reports"},
-    {"workbench", "cli"},
+    {"workbench"},
+    {"cli"},
 ]
 """From the foundation upwards: a room imports from its own layer's own room, and from below."""
 

@@ -11,13 +11,14 @@ from typing import Any
 from dash import ctx, html, no_update
 
 from costmodel.errors import CostModelError
-from costmodel.workbench import figures
+from costmodel.workbench import figures, tab_figures
 from costmodel.workbench.advice import Advice, advise
 from costmodel.workbench.calculator import calculator_view
 from costmodel.workbench.comparison import comparison_view
 from costmodel.workbench.components import EMPTY, cards_of, notes_of, table_of
+from costmodel.workbench.controls import options_of
 from costmodel.workbench.design import design_view
-from costmodel.workbench.layout import DESIGN, options_of
+from costmodel.workbench.layout import DESIGN
 from costmodel.workbench.networks import network_graph
 from costmodel.workbench.scaling import scaling_view
 from costmodel.workbench.screen import screen_of
@@ -153,7 +154,7 @@ def calculate(query: str | None, screen: Any) -> Any:
     ]
     table = table_of(view.table(), 0)
     listed = html.Ul(formulas, className="formulas")
-    return [table, listed, *notes_of(view.notes)], figures.calculator(view, screen_of(screen))
+    return [table, listed, *notes_of(view.notes)], tab_figures.calculator(view, screen_of(screen))
 
 
 def scale(query: str | None, screen: Any) -> Any:
@@ -168,7 +169,7 @@ def scale(query: str | None, screen: Any) -> Any:
     except CostModelError as error:
         return str(error), [], EMPTY, ""
     applied = state.changed(**view.chosen.changes, phi=0, tab="design").to_query()
-    return view.headline, table, figures.scaling(view, screen_of(screen)), applied
+    return view.headline, table, tab_figures.scaling(view, screen_of(screen)), applied
 
 
 def compare(query: str | None, screen: Any) -> Any:
@@ -181,7 +182,7 @@ def compare(query: str | None, screen: Any) -> Any:
         _problems(view.problems),
         [table_of(view.table(), 0), *notes_of(view.notes)] if view.estimates else [],
         table_of(view.devices()) if view.estimates else [],
-        figures.comparison(view, screen_of(screen)) if view.estimates else EMPTY,
+        tab_figures.comparison(view, screen_of(screen)) if view.estimates else EMPTY,
     )
 
 
@@ -219,5 +220,5 @@ class Onnx:
             problems,
             [headline, table_of(view.table(), 0), *notes_of(view.notes)],
             table_of(view.slowest()),
-            figures.comparison(view, screen_of(screen)),
+            tab_figures.comparison(view, screen_of(screen)),
         )

@@ -12,8 +12,9 @@ from dash import ClientsideFunction, Dash, Input, Output, State
 
 from costmodel.workbench import answers
 from costmodel.workbench.answers import APPLIED, CHOICES, CONTROLS, Onnx
+from costmodel.workbench.document import INDEX
 from costmodel.workbench.exports import add_exports
-from costmodel.workbench.layout import DESIGN, EXPORTS, INDEX, SLIDERS, page
+from costmodel.workbench.layout import DESIGN, DRAWN_IN_SIGHT, EXPORTS, SLIDERS, page
 from costmodel.workbench.server import protect
 from costmodel.workbench.state import TABS
 from costmodel.workbench.uploads import MAX_BYTES, Uploads
@@ -66,6 +67,14 @@ def _in_the_browser(app: Dash) -> None:
         Output("workbench", "data-tab"),
         Input("query", "data"),
     )
+    for name in DRAWN_IN_SIGHT:
+        app.clientside_callback(
+            ClientsideFunction("workbench", "in_sight"),
+            Output(name, "figure"),
+            Input(f"drawn-{name}", "data"),
+            State(name, "id"),
+            prevent_initial_call=True,
+        )
 
 
 def _steering(app: Dash) -> None:
@@ -94,8 +103,8 @@ def _design(app: Dash) -> None:
         Input("upload", "data"),
     )(answers.show)
     app.callback(
-        Output("roofline", "figure"),
-        Output("blocks", "figure"),
+        Output("drawn-roofline", "data"),
+        Output("drawn-blocks", "data"),
         Input("at-design", "data"),
         Input("screen", "data"),
         prevent_initial_call=True,
@@ -108,7 +117,7 @@ def _design(app: Dash) -> None:
         Output("best-row", "hidden"),
         Output("best", "data"),
         Output("nearest", "data"),
-        Output("pareto", "figure"),
+        Output("drawn-pareto", "data"),
         Input("at-design", "data"),
         Input("screen", "data"),
         prevent_initial_call=True,

@@ -18,10 +18,7 @@ from costmodel.reports.text import percent, show_bytes, show_macs, show_time
 from costmodel.units import format_si
 from costmodel.workbench.advice import Advice, Option
 from costmodel.workbench.blocks import block_times
-from costmodel.workbench.calculator import CalculatorView
-from costmodel.workbench.comparison import ComparisonView
 from costmodel.workbench.design import DesignView
-from costmodel.workbench.scaling import ScalingView
 from costmodel.workbench.screen import Screen
 
 Figure = dict[str, Any]
@@ -130,8 +127,8 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
     limits = [] if limit is None else [limit * 1e3]
     layout: dict[str, Any] = {
         "height": 420,
-        "xaxis": _log_axis("latency (ms)", [x for d in data for x in d["x"]] + limits, _number),
-        "yaxis": _log_axis(
+        "xaxis": log_axis("latency (ms)", [x for d in data for x in d["x"]] + limits, tick_text),
+        "yaxis": log_axis(
             "capacity proxy",
             [y for d in data for y in d["y"]],
             lambda value: format_si(value, "").replace(" ", ""),
@@ -185,7 +182,7 @@ def _place_text(spots: list[dict[str, Any]], axis: dict[str, Any]) -> None:
         spot["textposition"] = f"{side} {'left' if share > 0.5 else 'right'}"
 
 
-def _log_axis(title: str, values: list[float], show: Callable[[float], str]) -> dict[str, Any]:
+def log_axis(title: str, values: list[float], show: Callable[[float], str]) -> dict[str, Any]:
     """A logarithmic axis around some values, with a written-out tick at every 1, 2 and 5."""
     low, high = log10(min(values) / 1.25), log10(max(values) * 1.25)
     steps = (1, 2, 5) if high - low < 2.5 else (1, 3) if high - low < 4 else (1,)
@@ -197,109 +194,6 @@ def _log_axis(title: str, values: list[float], show: Callable[[float], str]) -> 
     }  # fmt: skip
 
 
-def _number(value: float) -> str:
+def tick_text(value: float) -> str:
+    """A tick without an exponent."""
     return f"{value:g}"
-
-
-def calculator(view: CalculatorView, screen: Screen) -> Figure:
-    """MACs and time of every form, relative to the standard convolution."""
-    names = [plain(layer.name) for layer in view.layers]
-    standard = view.standard
-    series = {
-        "MACs": ([layer.macs / standard.macs for layer in view.layers],
-                 [show_macs(layer.macs) for layer in view.layers], theme.BLUE),
-        f"time on {view.state.device}": ([layer.time / standard.time for layer in view.layers],
-                                         [show_time(layer.time) for layer in view.layers],
-                                         theme.ORANGE),
-    }  # fmt: skip
-    data = [
-        {
-            "type": "bar", "orientation": "h", "name": plain(name), "y": names, "x": shares,
-            "text": [percent(share) for share in shares], "textposition": "auto",
-            "hovertext": texts,
-            "hovertemplate": "%{y}: %{hovertext}<extra>%{fullData.name}</extra>",
-            "marker": {"color": colour}, "cliponaxis": False,
-        }
-        for name, (shares, texts, colour) in series.items()
-    ]  # fmt: skip
-    layout = {
-        "height": 90 + 62 * len(names), "barmode": "group", "bargap": 0.3,
-        "xaxis": {"tickformat": ".0%", "title": {"text": "of the standard convolution"},
-                  "rangemode": "tozero"},
-        "yaxis": {"autorange": "reversed", "ticks": "", "showline": False, "automargin": True},
-    }  # fmt: skip
-    return styled(data, layout, screen)
-
-
-def scaling(view: ScalingView, screen: Screen) -> Figure:
-    """Growth of MACs and of latency with phi."""
-    first, steps = view.steps[0], view.steps
-    phi = [step.phi for step in steps]
-    lines = {
-        "MACs by the rule": ([float(view.rule.macs(step.phi)) for step in steps], "dash"),
-        "MACs as built": ([step.macs / first.macs for step in steps], "solid"),
-        f"latency on {view.state.device}": ([s.latency / first.latency for s in steps], "solid"),
-    }
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "lines+markers", "name": plain(name), "x": phi, "y": values,
-            "line": {"color": theme.SERIES[number], "dash": dash, "width": 2.5},
-            "marker": {"symbol": theme.MARKS[number], "size": 8},
-            "hovertemplate": "φ = %{x}: %{y:.3g}x<extra>%{fullData.name}</extra>",
-        }
-        for number, (name, (values, dash)) in enumerate(lines.items())
-    ]  # fmt: skip
-    chosen = view.chosen
-    data.append(
-        {
-            "type": "scatter", "mode": "markers", "name": "chosen φ", "x": [chosen.phi],
-            "y": [chosen.latency / first.latency], "hoverinfo": "skip",
-            "marker": {"symbol": "star", "size": 16, "color": theme.PALETTE[screen.mode]["text"]},
-        }
-    )  # fmt: skip
-    layout = {
-        "height": 400,
-        "xaxis": {"title": {"text": "φ"}, "dtick": 1},
-        "yaxis": _log_axis("times φ = 0", [y for d in data for y in d["y"]], _number),
-    }
-    return styled(data, layout, screen)
-
-
-def comparison(view: ComparisonView, screen: Screen) -> Figure:
-    """Latency by device with its 90 % interval."""
-    found = view.estimates
-    colours = theme.PALETTE[screen.mode]
-    low = [e.interval.low if e.interval else e.latency for e in found]
-    high = [e.interval.high if e.interval else e.latency for e in found]
-    data = [
-        {
-            "type": "scatter", "mode": "markers", "showlegend": False,
-            "y": [plain(e.device) for e in found], "x": [e.latency * 1e3 for e in found],
-            "error_x": {
-                "type": "data", "symmetric": False, "color": theme.ROOF, "thickness": 2, "width": 6,
-                "array": [(h - e.latency) * 1e3 for h, e in zip(high, found, strict=True)],
-                "arrayminus": [(e.latency - lo) * 1e3 for lo, e in zip(low, found, strict=True)],
-            },
-            "marker": {
-                "size": 13, "color": [theme.BOUNDS.get(e.bound, theme.GREY) for e in found],
-                "line": {"width": 1, "color": colours["text"]},
-            },
-            "text": [f"{show_time(e.latency)}, {e.bound} bound" for e in found],
-            "hovertemplate": "<b>%{y}</b><br>%{text}<extra></extra>",
-        }
-    ]  # fmt: skip
-    limits = [] if view.budgets.latency is None else [view.budgets.latency]
-    layout: dict[str, Any] = {
-        "height": 110 + 44 * len(found),
-        "xaxis": _log_axis(
-            "latency (ms), 90 % interval", [t * 1e3 for t in (*low, *high, *limits)], _number
-        ),
-        "yaxis": {"autorange": "reversed", "ticks": "", "showline": False, "automargin": True},
-    }  # fmt: skip
-    if view.budgets.latency is not None:
-        at = view.budgets.latency * 1e3
-        layout["shapes"] = [
-            {"type": "line", "x0": at, "x1": at, "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
-             "line": BUDGET}
-        ]  # fmt: skip
-    return styled(data, layout, screen)

@@ -122,8 +122,10 @@ def keep(page: Any, name: str) -> None:
 
 
 def drawn(page: Any, *charts: str) -> None:
+    """Scroll to charts until they are drawn, something in them."""
     for chart in charts:
-        page.locator(f"#{chart} .main-svg").first.wait_for(state="attached")
+        page.locator(f"#{chart}").scroll_into_view_if_needed()
+        page.locator(f"#{chart} .trace").first.wait_for(state="attached")
 
 
 def test_numbers_are_the_apis_and_follow_the_controls(visit: Visit) -> None:

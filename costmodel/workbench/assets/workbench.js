@@ -17,7 +17,35 @@ window.dash_clientside = window.dash_clientside || {};
   }
   document.documentElement.dataset.mode = chosen(kept);
 
+  // Charts out of sight wait here, by id, until they are scrolled to.
+  const waiting = {};
+  const near = (place) => {
+    const box = place.getBoundingClientRect();
+    return box.bottom > -200 && box.top < window.innerHeight + 200 && box.width > 0;
+  };
+  const watcher = new IntersectionObserver(
+    (entries) => entries.forEach(({ isIntersecting, target }) => {
+      if (!isIntersecting || !(target.id in waiting)) return;
+      window.dash_clientside.set_props(target.id, { figure: waiting[target.id] });
+      delete waiting[target.id];
+    }),
+    { rootMargin: "200px" },
+  );
+
   window.dash_clientside.workbench = {
+    // A chart is drawn at once if it is in sight, and when it comes into sight if not.
+    in_sight(figure, id) {
+      const place = document.getElementById(id);
+      if (!figure || !place) return window.dash_clientside.no_update;
+      watcher.observe(place);
+      if (near(place)) {
+        delete waiting[id];
+        return figure;
+      }
+      waiting[id] = figure;
+      return window.dash_clientside.no_update;
+    },
+
     // What the sliders stand at.
     shown: (...values) => values.map(String),
 
