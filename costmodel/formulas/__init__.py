@@ -23,6 +23,7 @@ from costmodel.formulas import mixture as mixture
 from costmodel.formulas import movement as movement
 from costmodel.formulas import normalization as normalization
 from costmodel.formulas import optimizer as optimizer
+from costmodel.formulas import padding_backward as padding_backward
 from costmodel.formulas import partial as partial
 from costmodel.formulas import patconv as patconv
 from costmodel.formulas import pooling as pooling

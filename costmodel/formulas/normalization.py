@@ -226,6 +226,13 @@ def bind_batch_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Bindin
     )  # fmt: skip
 
 
+@binds("aten::cudnn_batch_norm_backward", "aten::miopen_batch_norm_backward")
+def bind_library_batch_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    """The native one's work, with the input before the gradient."""
+    grad, x = inputs[1], inputs[0]
+    return bind_batch_norm_backward(op, [grad, x, *inputs[2:]], outputs)
+
+
 @binds("aten::_fused_rms_norm_backward")
 def bind_rms_norm_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (x,) = required(op, inputs, 1)

@@ -138,7 +138,12 @@ def bind_adaptive_pool(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     )
 
 
-@binds("aten::max_pool2d_with_indices_backward", "aten::max_pool3d_with_indices_backward")
+@binds(
+    "aten::max_pool2d_with_indices_backward",
+    "aten::max_pool3d_with_indices_backward",
+    "aten::adaptive_max_pool2d_backward",
+    "aten::adaptive_max_pool3d_backward",
+)
 def bind_max_pool_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
     (grad,) = required(op, inputs, 0)
     return bind(
