@@ -343,13 +343,13 @@ _MAX_RANK = 64  # what the frameworks allow
 
 
 def _read_size(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_DIM:
+    if type(value) is not int or not 0 <= value <= _MAX_DIM:
         raise GraphError(f"{where}: expected a size from 0 to 2^53, got {value!r:.80}")
     return value
 
 
 def _read_ids(where: str, values: Any, count: int) -> tuple[int, ...]:
-    if not isinstance(values, list):
+    if type(values) is not list:
         raise GraphError(f"{where}: expected a list of tensors, got {values!r:.80}")
     for value in values:
         if type(value) is not int or not 0 <= value < count:
@@ -358,49 +358,64 @@ def _read_ids(where: str, values: Any, count: int) -> tuple[int, ...]:
 
 
 def _read_tensor(index: int, fields: dict[str, Any], count: int) -> TensorSpec:
-    where = f"tensors[{index}]"
-    spec: Any = TensorSpec(**fields)
-    if spec.id != index:
-        raise GraphError(f"{where}: id is {spec.id!r:.80}, expected {index}")
-    if not isinstance(spec.dtype, str) or spec.dtype not in DTYPE_BYTES:
-        raise GraphError(f"{where}: unknown dtype {spec.dtype!r:.80}")
-    if spec.kind not in get_args(TensorKind):
-        raise GraphError(f"{where}: unknown kind {spec.kind!r:.80}")
-    if not isinstance(spec.name, str):
-        raise GraphError(f"{where}: expected a text as name, got {spec.name!r:.80}")
-    _read_ids(f"{where}.storage", [spec.storage], count)
-    if not isinstance(spec.shape, list) or len(spec.shape) > _MAX_RANK:
-        raise GraphError(f"{where}: expected a shape of at most {_MAX_RANK} dimensions")
-    shape = tuple(_read_size(f"{where}.shape", s) for s in spec.shape)
-    if prod(shape) > _MAX_DIM:
-        raise GraphError(f"{where}: {shape} has more than 2^53 elements")
-    strides = spec.strides
-    if strides is not None:
-        if not isinstance(strides, list) or any(type(step) is not int for step in strides):
-            raise GraphError(f"{where}: expected whole numbers as strides")
-        if len(strides) != len(shape):
-            raise GraphError(f"{where}: {len(strides)} strides for {len(shape)} dimensions")
-        strides = tuple(strides)
-    result: TensorSpec = spec._replace(shape=shape, strides=strides, batched=bool(spec.batched))
-    return result
+    try:
+        if len(fields) > len(TensorSpec._fields):
+            raise GraphError(f": malformed, unknown keys in {sorted(fields)}")
+        shape, strides, storage = fields["shape"], fields["strides"], fields["storage"]
+        dtype, kind, name = fields["dtype"], fields["kind"], fields.get("name", "")
+        if fields["id"] != index:
+            raise GraphError(f": id is {fields['id']!r:.80}, expected {index}")
+        if type(dtype) is not str or dtype not in DTYPE_BYTES:
+            raise GraphError(f": unknown dtype {dtype!r:.80}")
+        if kind not in _KINDS:
+            raise GraphError(f": unknown kind {kind!r:.80}")
+        if type(name) is not str:
+            raise GraphError(f": expected a text as name, got {name!r:.80}")
+        if type(storage) is not int or not 0 <= storage < count:
+            raise GraphError(f".storage: no tensor {storage!r:.80} (there are {count})")
+        if type(shape) is not list or len(shape) > _MAX_RANK:
+            raise GraphError(f": expected a shape of at most {_MAX_RANK} dimensions")
+        for size in shape:
+            _read_size(".shape", size)
+        if prod(shape) > _MAX_DIM:
+            raise GraphError(f": {shape} has more than 2^53 elements")
+        if strides is not None:
+            if type(strides) is not list or any(type(step) is not int for step in strides):
+                raise GraphError(": expected whole numbers as strides")
+            if len(strides) != len(shape):
+                raise GraphError(f": {len(strides)} strides for {len(shape)} dimensions")
+            strides = tuple(strides)
+        batched = bool(fields["batched"])
+        return TensorSpec(index, tuple(shape), dtype, kind, strides, storage, batched, name)
+    except GraphError as error:
+        raise GraphError(f"tensors[{index}]{error}") from None
 
 
 def _read_op(index: int, fields: dict[str, Any], count: int) -> Op:
-    where = f"ops[{index}]"
-    op: Any = Op(**fields)
-    if not isinstance(op.target, str) or not op.target or not isinstance(op.attrs, dict):
-        raise GraphError(f"{where}: expected a target name and an attribute object")
-    for name, value in (("module", op.module), ("phase", op.phase)):
-        if not isinstance(value, str):
-            raise GraphError(f"{where}.{name}: expected a text, got {value!r:.80}")
-    if not isinstance(op.is_view, bool):
-        raise GraphError(f"{where}.is_view: expected true or false, got {op.is_view!r:.80}")
-    if not isinstance(op.inputs, list):
-        raise GraphError(f"{where}.inputs: expected a list of tensors, got {op.inputs!r:.80}")
-    _read_ids(f"{where}.inputs", [i for i in op.inputs if i is not None], count)
-    outputs = _read_ids(f"{where}.outputs", op.outputs, count)
-    result: Op = op._replace(inputs=tuple(op.inputs), outputs=outputs)
-    return result
+    try:
+        if not fields.keys() <= _OP_FIELDS:
+            raise GraphError(f": malformed, unknown keys in {sorted(fields)}")
+        target, inputs, attrs = fields["target"], fields["inputs"], fields["attrs"]
+        module, is_view, phase = fields["module"], fields["is_view"], fields["phase"]
+        if type(target) is not str or not target or type(attrs) is not dict:
+            raise GraphError(": expected a target name and an attribute object")
+        if type(module) is not str or type(phase) is not str:
+            raise GraphError(
+                f": expected texts as module and phase, got {module!r:.80}, {phase!r:.80}"
+            )
+        if type(is_view) is not bool:
+            raise GraphError(f".is_view: expected true or false, got {is_view!r:.80}")
+        if type(inputs) is not list:
+            raise GraphError(f".inputs: expected a list of tensors, got {inputs!r:.80}")
+        _read_ids(".inputs", [i for i in inputs if i is not None], count)
+        outputs = _read_ids(".outputs", fields["outputs"], count)
+        return Op(target, tuple(inputs), outputs, attrs, module, is_view, phase)
+    except GraphError as error:
+        raise GraphError(f"ops[{index}]{error}") from None
+
+
+_OP_FIELDS = frozenset(Op._fields)
+_KINDS = frozenset(get_args(TensorKind))
 
 
 def _check_order(ops: tuple[Op, ...]) -> None:
