@@ -13,6 +13,7 @@ from costmodel.crossovers import closed_form, crossover
 from costmodel.errors import UsageError
 from costmodel.estimation import estimate
 from costmodel.formulas.notation import text
+from costmodel.hardware import load_device
 from costmodel.reports.operator_comparison import OperatorComparison, compare_operators
 from costmodel.reports.operator_crossovers import changes, formula_text
 from costmodel.reports.operator_map import operator_map
@@ -189,3 +190,18 @@ def test_the_command_takes_several_sizes_and_kernels(capsys: pytest.CaptureFixtu
     assert solved["roofline"]["formula"] == "8·P·b_x·(k² + 2·h·n·w)/(B·h·k²·n·w)"
     assert main([*words, "--size", "14,56"]) == 0
     assert re.search(r"batch +precision +size", capsys.readouterr().out)
+
+
+def test_a_device_that_cannot_compute_is_left_out_of_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = [load_device(name) for name in ("edge-tpu", "v100-sxm2")]
+    monkeypatch.setattr("costmodel.hardware.list_devices", lambda: two)
+    words = ["compare-ops", "dwconv", "pconv", "--channels", "64", "-f", "csv"]
+    assert main([*words, "-d", "all"]) == 0
+    shown = capsys.readouterr()
+    assert "left out: edge-tpu" in shown.err
+    assert "\nv100-sxm2," in shown.out
+    assert main([*words, "-d", "edge-tpu"]) == 2
+    wrong = ["compare-ops", "gconv:7", "-c", "64", "-d", "all"]  # wrong on every device
+    assert main(wrong) == 2

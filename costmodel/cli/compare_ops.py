@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import lcm
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from costmodel.cli import options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, is_page, save
+from costmodel.errors import UsageError
 
 
 def compare_ops(
@@ -67,16 +69,26 @@ def compare_ops(
     wanted = list(dict.fromkeys(parse_operator(text) for text in operators))
     if as_page:
         counts = dense_channels(counts, channels, lcm(*(operator.multiple for operator in wanted)))
-    with options.progress("evaluating"):
-        cases = [
-            compare_operators(
-                wanted, counts, edge, tap, targets, sizes, policies, without=options.listed(without)
-            )
-            for tap in dict.fromkeys(taps)
-            for edge in dict.fromkeys(edges)
-        ]
-    # By device, batch and precision first, as a reader compares sizes and kernels.
-    found = [comparison for case in zip(*cases, strict=True) for comparison in case]
+    laws, found = options.listed(without), []
+    # By device first: a reader compares sizes and kernels on a device, not devices at a size.
+    for target in targets:
+        try:
+            with options.progress(f"evaluating on {target.label}"):
+                cases = [
+                    compare_operators(
+                        wanted, counts, edge, tap, [target], sizes, policies, without=laws
+                    )
+                    for tap in dict.fromkeys(taps)
+                    for edge in dict.fromkeys(edges)
+                ]
+        except UsageError as error:
+            if "all" not in (device or ()):
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        found += [comparison for case in zip(*cases, strict=True) for comparison in case]
+    if not found:
+        raise UsageError("none of the devices can compute this")
     if as_page:
         from costmodel.reports.operator_page import operator_page
 
