@@ -185,8 +185,8 @@ def test_a_faster_device_is_never_slower(fasternet: cm.Graph, edit: str) -> None
 
 
 def test_twice_as_fast_in_everything_halves_the_time(fasternet: cm.Graph) -> None:
-    """The launch apart, and what power the board has."""
-    laws = enabled_laws(["launch", "threads", "power"])
+    """The launch apart, the pages that the system hands out, and what power the board has."""
+    laws = enabled_laws(["launch", "threads", "pages", "power"])
     before = run(fasternet, DEVICES, laws=laws)[-1].total
     after = run(fasternet, DEVICES, laws=laws, rate=2.0, bandwidth=2.0, clock=2.0)[-1].total
     assert after == pytest.approx(before / 2)

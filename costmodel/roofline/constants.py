@@ -444,96 +444,84 @@ class Constants:
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs
-    cpu_overlap: float = _constant(
-        4, 1.0, 4, "1",
-        "exponent of the norm that joins compute and memory time on CPUs", _CPU,
-    )  # fmt: skip
     cpu_dram_share: float = _constant(
-        0.39, 0.2, 1, "1",
+        0.332, 0.2, 1, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = _constant(
-        7820000000.0, 3000000000.0, 60000000000.0, "B/s",
+        6800000000.0, 3000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = _constant(
-        62.4, 2, 64, "B per clock",
+        55.3, 2, 64, "B per clock",
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
     cpu_matrix_share: float = _constant(
-        0.824, 0.3, 1, "1",
+        0.821, 0.3, 1, "1",
         "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
     cpu_batched_share: float = _constant(
-        0.296, 0.05, 1, "1",
+        0.298, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
     )  # fmt: skip
     cpu_rows: float = _constant(
-        9.49, 0, 50, "elements",
+        10, 0, 50, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
-    cpu_depthwise_share: float = _constant(
-        0.919, 0.02, 1, "1",
-        "of the vector peak, depthwise convolution on CPUs", _CPU,
-    )  # fmt: skip
-    cpu_depthwise_taps: float = _constant(
-        8.19, 0, 20, "taps",
-        "work of a depthwise output besides its taps", _CPU,
-    )  # fmt: skip
     cpu_repack_pass: float = _constant(
-        3.33, 0, 8, "1",
+        2.78, 0, 8, "1",
         "further passes over a convolution's weights, rearranged at every call", _CPU,
     )  # fmt: skip
     cpu_reorder_pass: float = _constant(
-        5.14, 0, 10, "1",
+        4.25, 0, 10, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
     )  # fmt: skip
     cpu_page_fault: float = _constant(
-        2.56e-07, 5e-08, 3e-06, "s",
+        2.48e-07, 5e-08, 3e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
     cpu_kept_memory: float = _constant(
-        46200000.0, 1000000.0, 64000000.0, "B",
+        48800000.0, 1000000.0, 64000000.0, "B",
         "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
     )  # fmt: skip
     cpu_plain_cycles: float = _constant(
-        2.4, 0, 8, "cycles",
+        2.39, 0, 8, "cycles",
         "of a core per element of plain arithmetic, in generated code", _CPU,
     )  # fmt: skip
     cpu_exponential_cycles: float = _constant(
-        7.61, 0.3, 40, "cycles",
+        7.64, 0.3, 40, "cycles",
         "per exponential, the same", _CPU,
     )  # fmt: skip
     cpu_error_function_cycles: float = _constant(
-        21.1, 0.5, 60, "cycles",
+        20.7, 0.5, 60, "cycles",
         "per error function, the same", _CPU,
     )  # fmt: skip
     cpu_normalized_cycles: float = _constant(
-        32.4, 0.3, 60, "cycles",
+        31.5, 0.3, 60, "cycles",
         "per normalised element, the same", _CPU,
     )  # fmt: skip
     cpu_moved_cycles: float = _constant(
-        18.6, 0.1, 60, "cycles",
+        18.5, 0.1, 60, "cycles",
         "per element copied into another order or place, the same", _CPU,
     )  # fmt: skip
     cpu_library_light: float = _constant(
-        1.73, 0.02, 4, "cycles",
+        1.78, 0.02, 4, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
     cpu_library_heavy: float = _constant(
-        6.76, 0.2, 20, "cycles",
+        6.75, 0.2, 20, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = _constant(
-        2.58e-05, 5e-07, 6e-05, "s",
+        2.56e-05, 5e-07, 6e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = _constant(
-        4.93e-06, 1e-07, 2e-05, "s",
+        4.97e-06, 1e-07, 2e-05, "s",
         "to spread an operator over cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
     cpu_convolution_launch: float = _constant(
-        4.53e-05, 0, 0.0001, "s",
+        4.52e-05, 0, 0.0001, "s",
         "for a convolution to find its kernel and formats", _CPU,
     )  # fmt: skip
 

@@ -85,12 +85,8 @@ def cpu_times(
     """
     run = _Run(operators, ceilings, devices, laws.__contains__, constants)
     compute, memory, launch = run.compute(), run.memory(), run.launch()
-    larger, smaller = np.maximum(compute, memory), np.minimum(compute, memory)
-    joined = larger
-    if "overlap" in laws:
-        ratio = smaller / np.maximum(larger, 1e-300)
-        joined = larger * (1 + ratio**constants.cpu_overlap) ** (1 / constants.cpu_overlap)
-    total = joined + run.new_pages() + launch
+    # Cores compute while lines are fetched ahead; no fit found less than full overlap.
+    total = np.maximum(compute, memory) + run.new_pages() + launch
     compute, memory, launch = np.broadcast_arrays(compute, memory, launch, total)[:3]
     return CpuTimes(compute, memory, launch, total)
 
@@ -159,14 +155,8 @@ class _Run:
 
     def compute(self) -> Array:
         """Time of arithmetic at what the cores reach."""
-        ops, constants = self.ops, self.constants
+        ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
-        if self.on("depthwise"):
-            taps = np.maximum(ops.taps, 1)
-            light = constants.cpu_depthwise_share * contraction_efficiency(
-                taps, constants.cpu_depthwise_taps
-            )
-            rate = rate * np.where(ops.depthwise, light, 1.0)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
         return np.asarray(time + self._cycles() / (self.cores * self.hertz))
 
