@@ -126,16 +126,20 @@ class Estimate:
         """90% interval of the latency; None if a law was off, constants were others, or time 0."""
         if not self.as_judged or not self.latency:
             return None
-        autocast = str(self.graph.conditions.get("autocast"))
-        policy = {"float16": "amp-fp16", "bfloat16": "amp-bf16"}.get(autocast)
         return latency_interval(
             self.workload.kinds,
             self.row_bounds == BOUNDS.index("launch"),
             self.row_times * self.workload.counts,
             self.target.profile.kind,
             str(self.graph.conditions.get("execution", "eager")),
-            policy or self.precision.name,
+            self.policy,
         )
+
+    @property
+    def policy(self) -> str:
+        """Name of the precision policy: that of autocast if the graph was traced under it."""
+        autocast = str(self.graph.conditions.get("autocast"))
+        return {"float16": "amp-fp16", "bfloat16": "amp-bf16"}.get(autocast, self.precision.name)
 
     @property
     def throughput(self) -> float:

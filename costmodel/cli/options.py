@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costmodel.errors import UsageError
+from costmodel.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
     from costmodel.estimation import Estimate
@@ -45,7 +45,10 @@ Batches = Annotated[
 Precisions = Annotated[
     list[str] | None,
     typer.Option(
-        "--precision", "-p", metavar="P", help="fp32, tf32, fp16, bf16, int8 or fp64; repeat."
+        "--precision",
+        "-p",
+        metavar="P",
+        help="fp32, tf32, fp16, bf16, int8, fp64, or amp-fp16 and amp-bf16 for autocast; repeat.",
     ),
 ]
 Threads = Annotated[
@@ -173,6 +176,7 @@ def load_models(
     *,
     scaled_to: Sequence[int] | None = None,
     compiled: bool = False,
+    **conditions: Any,
 ) -> list[Graph]:
     """Trace models, with progress on stderr; what their code prints goes there too.
 
@@ -187,7 +191,11 @@ def load_models(
     for source in sources:
         ours = source.partition(":")[0] in ("zoo", "timm", "torchvision", "hf")
         with may_run(source), progress(f"tracing {source}"):
-            graph = trace_source(source, 2 if ours and larger else batch, shape)
+            try:
+                size = 2 if ours and larger else batch
+                graph = trace_source(source, size, shape, **conditions)
+            except TraceError as error:
+                raise TraceError(f"{error}{_input_hint(source, shape, str(error))}") from error
             if compiled:
                 from costmodel.passes.fusion import compiled as as_compiled
 
@@ -196,6 +204,16 @@ def load_models(
             raise UsageError(f"{source}: the model ran no operator that takes time")
         graphs.append(graph)
     return graphs
+
+
+def _input_hint(source: str, shape: tuple[int, ...] | None, problem: str) -> str:
+    """How to say what a model of one's own takes, if it failed on what it was given."""
+    filename, _, factory = source.rpartition(":")
+    if shape is not None or not filename.endswith(".py") or "forward failed" not in problem:
+        return ""
+    return (
+        f"; if it takes something else, add --input CxHxW, or let {factory} return (module, inputs)"
+    )
 
 
 @contextmanager

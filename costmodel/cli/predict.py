@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from costmodel.cli import options
 from costmodel.cli.output import chosen_format, emit
-from costmodel.cli.training import step_options, training_estimates
+from costmodel.cli.runs import Conditions, estimates_of, step_options
 from costmodel.errors import UsageError
 
 MISSED = 1
@@ -32,6 +32,12 @@ def predict(
     ] = 0,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
+    layout: Annotated[
+        str, typer.Option("--layout", metavar="L", help="Memory layout of images: nchw or nhwc.")
+    ] = "nchw",
+    fast_norm: Annotated[
+        bool, typer.Option("--fast-norm", help="timm's norms in the precision of autocast.")
+    ] = False,
     mode: Annotated[
         str, typer.Option("--mode", metavar="M", help="infer, or train for a training step.")
     ] = "infer",
@@ -63,31 +69,25 @@ def predict(
     """Predict latency, throughput, what limits it, and peak memory."""
     step = step_options(mode, optimizer, checkpointing)
     sizes = options.batch_sizes(batch)
-    policies = options.precisions(precision) if step is None else []
     form = chosen_format(format, output)
     latency_budget = _budget(max_latency, "s", "--max-latency")
     memory_budget = _budget(max_memory, "B", "--max-memory")
     devices = device if baseline is None else [baseline, *(device or [])]
     targets = options.load_targets(devices, threads)
-    settings: dict[str, Any] = {
-        "strict": strict, "without": without, "skip_unable": "all" in (device or ()),
-    }  # fmt: skip
-    if step is not None:
-        if compiled or baseline:
-            raise UsageError("--mode train: goes with neither --compiled nor --baseline")
-
+    if step and (compiled or baseline):
+        raise UsageError("--mode train: goes with neither --compiled nor --baseline")
+    estimates = estimates_of(
+        models, targets, sizes, precision, input_shape,
+        Conditions(layout, fast_norm, compiled, step),
+        strict=strict, without=without, skip_unable="all" in (device or ()),
+    )  # fmt: skip
+    if step:
         from costmodel.reports.training import training_report
 
-        estimates = training_estimates(
-            models, targets, sizes, precision, input_shape, step, **settings
-        )
         report = training_report(estimates, top)
     else:
-        graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
-
         from costmodel.reports.prediction import prediction_report
 
-        estimates = options.predictions(graphs, targets, sizes, policies, **settings)
         report = prediction_report(estimates, targets[0].label if baseline else None, top)
     emit(report, form, output)
     missed = [

@@ -50,7 +50,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "model": estimate.graph.name,
         "device": estimate.device,
         "batch": estimate.batch,
-        "precision": estimate.precision.name,
+        "precision": estimate.policy,
         "latency_s": estimate.latency,
         "throughput_per_s": estimate.throughput,
         "macs": exact(total.macs),
@@ -114,7 +114,7 @@ def _overview(estimates: Sequence[Estimate], baseline: str | None) -> Table:
             e.graph.name,
             e.device,
             e.batch,
-            e.precision.name,
+            e.policy,
             e.latency,
             _interval_text(e),
             e.interval and e.interval.low,
@@ -145,7 +145,7 @@ def _speed(ratio: float) -> str:
 
 
 def _case(estimate: Estimate) -> tuple[str, int, str]:
-    return estimate.graph.name, estimate.batch, estimate.precision.name
+    return estimate.graph.name, estimate.batch, estimate.policy
 
 
 def slowest_operators(estimate: Estimate, limit: int) -> Table:
@@ -170,7 +170,7 @@ def slowest_operators(estimate: Estimate, limit: int) -> Table:
         for o in ranked
     )  # fmt: skip
     title = f"Slowest operators: {estimate.graph.name} on {estimate.device}"
-    return Table(f"{title}, batch {estimate.batch}, {estimate.precision.name}", columns, rows)
+    return Table(f"{title}, batch {estimate.batch}, {estimate.policy}", columns, rows)
 
 
 def uncovered_table(estimate: Estimate) -> Table:

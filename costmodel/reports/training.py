@@ -44,7 +44,7 @@ def training_document(estimate: Estimate) -> dict[str, Any]:
     memory = estimate.memory
     return {
         **estimate_document(estimate),
-        "precision": policy_name(estimate),
+        "precision": estimate.policy,
         "mode": "train",
         "step": estimate.graph.conditions["step"],
         "phases_s": estimate.time_by_phase,
@@ -53,13 +53,6 @@ def training_document(estimate: Estimate) -> dict[str, Any]:
         "fits": estimate.fits,
         "largest_batch": estimate.largest_batch,
     }
-
-
-def policy_name(estimate: Estimate) -> str:
-    """Name of the precision, autocast included."""
-    autocast = str(estimate.graph.conditions.get("autocast"))
-    policies = {"float16": "amp-fp16", "bfloat16": "amp-bf16"}
-    return policies.get(autocast, estimate.precision.name)
 
 
 _CASE = (
@@ -71,7 +64,7 @@ _CASE = (
 
 
 def _case(estimate: Estimate) -> tuple[Any, ...]:
-    return estimate.graph.name, estimate.device, estimate.batch, policy_name(estimate)
+    return estimate.graph.name, estimate.device, estimate.batch, estimate.policy
 
 
 def _times(estimates: Sequence[Estimate]) -> Table:
