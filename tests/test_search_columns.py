@@ -17,6 +17,8 @@ from costmodel.zoo.families import families, family, pytorch_code
 DEVICES = ("v100-sxm2", "rtx-4090", "epyc-73f3")
 DESIGNS = 200
 """Random designs per space, the same as benchmarks/search.py takes, which traces all of them."""
+KINKED = 1e-4
+"""Relative error that is stated at most where laws have kinks, as those of CPUs do."""
 TRACED = 10
 """Those of them that are traced here."""
 
@@ -49,7 +51,10 @@ def test_sums_over_cells_are_what_tracing_the_whole_network_gives(name: str) -> 
     picked = np.random.default_rng(1).choice(DESIGNS, TRACED, replace=False)
     codes = space.sample(DESIGNS, seed=len(name))[picked]
     with without_initial_values():
-        columns = Evaluator(space, DEVICES, batch, precision)(codes)
+        evaluator = Evaluator(space, DEVICES, batch, precision)
+        columns = evaluator(codes)
+    assert max(evaluator.error[:2]) < 1e-9
+    assert evaluator.error[2] < KINKED
     for index in range(TRACED):
         graph = whole_network(space, codes[index], min(batch, 2))
         estimates = [cm.estimate(graph, device, batch, precision) for device in DEVICES]
@@ -61,9 +66,10 @@ def test_sums_over_cells_are_what_tracing_the_whole_network_gives(name: str) -> 
         assert columns.memory[index] == first.peak_memory
         assert columns.operators[index] == sum(not op.is_view for op in graph.ops)
         for row, estimate in enumerate(estimates):
-            assert columns.latency[row, index] == pytest.approx(estimate.latency, rel=1e-9)
+            within = 1e-9 + 2 * evaluator.error[row]
+            assert columns.latency[row, index] == pytest.approx(estimate.latency, rel=within)
             assert estimate.energy is not None
-            assert columns.energy[row, index] == pytest.approx(estimate.energy.joules, rel=1e-9)
+            assert columns.energy[row, index] == pytest.approx(estimate.energy.joules, rel=within)
 
 
 def test_one_design_or_many_laws_or_none() -> None:
@@ -87,7 +93,7 @@ def test_weights_that_fit_the_cache_make_time_depend_on_the_whole_run() -> None:
     per_block = columns.latency[0] / blocks
     shortest, longest = np.argmin(blocks), np.argmax(blocks)
     assert per_block[shortest] != pytest.approx(per_block[longest], rel=1e-6)
-    assert max(evaluator.error) < 1e-10
+    assert max(evaluator.error) < 1e-9
 
 
 SAME_AS_ZOO = [
