@@ -313,7 +313,7 @@ class Graph:
                 inputs=_read_ids("inputs", document["inputs"], len(tensors)),
                 outputs=_read_ids("outputs", document["outputs"], len(tensors)),
                 weights=_read_ids("weights", document["weights"], len(tensors)),
-                batch=_read_size("batch", document["batch"]),
+                batch=_read_batch(document["batch"]),
                 modules={str(k): str(v) for k, v in document["modules"].items()},
                 rung=str(document["rung"]),
                 conditions=dict(document["conditions"]),
@@ -346,6 +346,12 @@ def _read_size(where: str, value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_DIM:
         raise GraphError(f"{where}: expected a size from 0 to 2^53, got {value!r:.80}")
     return value
+
+
+def _read_batch(value: Any) -> int:
+    if _read_size("batch", value) < 1:
+        raise GraphError(f"batch: expected at least 1, got {value}")
+    return int(value)
 
 
 def _read_ids(where: str, values: Any, count: int) -> tuple[int, ...]:

@@ -163,6 +163,22 @@ def test_an_operator_with_a_mistake_is_named(field: str, value: Any, message: st
         Graph.from_json(json.dumps(document))
 
 
+@pytest.mark.parametrize("batch", [0, -1, 1.5, None, "1", True])
+def test_a_batch_that_is_none(batch: Any) -> None:
+    with pytest.raises(GraphError, match="batch"):
+        Graph.from_json(json.dumps({**NETWORKS[0], "batch": batch}))
+
+
+@pytest.mark.parametrize("groups", [0, -1, "2", None, [1], 10**400, float("nan"), float("inf")])
+def test_groups_that_are_none(groups: Any) -> None:
+    document = copy.deepcopy(NETWORKS[0])
+    (first,) = [op for op in document["ops"] if "groups" in op["attrs"]][:1]
+    first["attrs"]["groups"] = groups
+    graph = Graph.from_json(json.dumps(document))
+    with pytest.raises(GraphError, match="aten::convolution"):
+        estimate(graph, "v100-sxm2")
+
+
 def test_a_graph_that_runs_in_a_circle_is_refused() -> None:
     document = copy.deepcopy(NETWORKS[0])
     first, last = document["ops"][0], document["ops"][-1]

@@ -172,11 +172,18 @@ class Columns:
                 widths[s] if s in widths else values[s] * np.where(follows[s], scale, 1.0)
                 for s in formula.symbols
             ]
-            for name, result in zip(COST_FIELDS, formula.evaluate(*arguments), strict=True):
-                costs[name][..., indices] = result
-            if formula.gemm is not None:
-                for name, result in zip(GEMM_FIELDS, formula.gemm(*arguments), strict=True):
-                    gemm[name][..., indices] = result
+            try:
+                with np.errstate(divide="raise", invalid="raise", over="raise"):
+                    for name, result in zip(COST_FIELDS, formula.evaluate(*arguments), strict=True):
+                        costs[name][..., indices] = result
+                    if formula.gemm is not None:
+                        for name, result in zip(GEMM_FIELDS, formula.gemm(*arguments), strict=True):
+                            gemm[name][..., indices] = result
+            except FloatingPointError as error:
+                names = ", ".join(sorted({self.table[i].target for i in indices}))
+                raise GraphError(
+                    f"{self.graph.name}: {names}: sizes that give no finite cost ({error})"
+                ) from error
         return CostColumns(Cost(**costs), **gemm)
 
     def _bytes_per_element(
@@ -250,7 +257,7 @@ def _unfit(op: Op, inputs: list[TensorSpec | None]) -> GraphError:
 
 def _require_numbers(binding: Binding) -> None:
     for symbol, value in binding.values.items():
-        if not 0 <= float(value) < inf:
+        if isinstance(value, str) or not 0 <= float(value) < inf:
             raise ValueError(f"{symbol} is {value}")
 
 
