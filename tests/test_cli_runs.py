@@ -26,7 +26,9 @@ def test_autocast_is_a_precision_like_any_other(capsys: pytest.CaptureFixture[st
     by_policy = {entry["precision"]: entry for entry in found}
     assert list(by_policy) == ["fp32", "fp16", "amp-fp16"]
     assert len({entry["macs"] for entry in found}) == 1
-    moved = {name: entry["bytes_read"] + entry["bytes_written"] for name, entry in by_policy.items()}
+    moved = {
+        name: entry["bytes_read"] + entry["bytes_written"] for name, entry in by_policy.items()
+    }
     assert moved["fp16"] < moved["amp-fp16"] < moved["fp32"]
 
 
