@@ -147,7 +147,8 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
     """A model that meets them all: dropping a law makes some operator faster, none slower.
 
     Three may also save time: residency is the law of a faster memory, those of grouped
-    convolutions and of float32 take the place of that of tiles. CPUs and gradients have tests of their own.
+    convolutions and of float32 take the place of that of tiles. CPUs and gradients have tests of
+    their own.
     """
 
     class Everything(nn.Module):
