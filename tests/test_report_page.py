@@ -332,3 +332,17 @@ def test_a_report_is_a_page(output: list[str], capsys: pytest.CaptureFixture[str
 
     assert main(["report", "zoo:fasternet_t0", "-d", "a100", *output]) == 2
     assert "add -o FILE.html" in capsys.readouterr().err
+
+
+def test_a_model_that_takes_something_else_is_told_how_to_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    from costmodel.cli.app import main
+
+    source = tmp_path / "grey.py"
+    source.write_text("from torch import nn\n\ndef factory():\n    return nn.Conv2d(1, 8, 3)\n")
+    words = ["report", f"{source}:factory", "-d", "v100-sxm2", "-o", str(tmp_path / "r.html")]
+    assert main(words) == 2
+    assert "add --input CxHxW, or let factory return (module, inputs)" in capsys.readouterr().err
+    assert main([*words, "--input", "1x28x28", "--cdn"]) == 0

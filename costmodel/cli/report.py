@@ -76,7 +76,8 @@ def _command(context: typer.Context) -> str:
     return shlex.join(words)
 
 
-def _retraced(model: str, input_shape: str | None, **conditions: Any) -> Any:
+def _retraced(model: str, input_shape: str | None, batch: int, **conditions: Any) -> Any:
     """The model traced under other conditions."""
-    shape = options.sample_shape(input_shape)
-    return options.trace_source(model, input_shape=shape, **conditions)
+    with options.may_run(model):
+        shape = options.sample_shape(input_shape)
+        return options.trace_source(model, batch, shape, **conditions)

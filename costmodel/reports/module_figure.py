@@ -62,7 +62,7 @@ def module_figure(root: ModuleTime, run: int = 0) -> Any:
             hovertemplate="%{hovertext}<extra></extra>",
             tiling={"pad": 1},
             pathbar={"thickness": 22},
-            root={"color": "rgba(0,0,0,0)"},
+            root={"color": theme.BOX},
             sort=False,
         )
     )

@@ -84,6 +84,7 @@ def _stacked(
     figure.update_layout(
         template=theme.template("light"),
         barmode="stack",
+        showlegend=True,
         bargap=0.3,
         height=height,
         margin={"l": 20, "r": 20, "t": 40, "b": 50},
