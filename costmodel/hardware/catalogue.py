@@ -94,10 +94,11 @@ def load_device(name: str | Path, folders: Sequence[str | Path] = ()) -> DeviceP
         if not path.is_file():
             raise UsageError(f"expected a device profile, there is no file {text!r}")
         return _read(path)
-    files = device_files(folders)
     wanted = _plain(text)
-    if wanted in files:
-        return _read(files[wanted])
+    for folder in search_folders(folders):  # by name, without listing hundreds of files
+        if (path := folder / f"{wanted}{SUFFIX}").is_file():
+            return _read(path)
+    files = device_files(folders)
     aliases = alias_index(files)
     if wanted in aliases:
         return _read(files[aliases[wanted]])
