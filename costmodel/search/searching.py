@@ -67,7 +67,8 @@ def search(
         raise UsageError(f"top {top}: expected at least 1")
     if chosen == "exhaustive":
         summary = go_through(problem, progress, workers)
-        notes: tuple[str, ...] = ()
+        kept = "no study is kept: all designs were costed, there was nothing to sample"
+        notes: tuple[str, ...] = () if storage is None else (kept,)
     else:
         from costmodel.search.study import sample_designs
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from costmodel.errors import UsageError
 from costmodel.search.evaluation import DesignColumns
 from costmodel.search.goals import Budget, Goal, Reward
 
@@ -159,8 +160,12 @@ def _order(merit: Array, codes: Array) -> Array:
 
 
 def _front(codes: Array, values: Array, axes: Sequence[Goal]) -> Front:
-    import moocore
-
+    try:
+        import moocore
+    except ImportError:
+        raise UsageError(
+            "moocore is not installed; install it with: pip install 'roofline-costmodel[search]'"
+        ) from None
     fine = np.isfinite(values).all(axis=1)
     codes, values = codes[fine], values[fine]
     if len(values):
