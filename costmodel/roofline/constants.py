@@ -309,31 +309,31 @@ class Constants:
         "textbook: some tens of steps of a tile's main loop; not fitted",
     )  # fmt: skip
     norm_gradient_pass: float = _constant(
-        1.82, 0, 2, "1",
+        2.0, 0, 2, "1",
         "further reads of input and gradient by the gradient of a norm", _TRAINING, guess=1.0,
     )  # fmt: skip
     block_stream: float = _constant(
-        6.15, 1, 16, "B",
+        6.1, 1, 16, "B",
         "per clock that the one block of threads of a batch norm's channel draws from DRAM",
         _TRAINING, guess=4.0,
     )  # fmt: skip
     reorder_gradient: float = _constant(
-        1.74, 0, 3, "1",
+        1.93, 0, 3, "1",
         "of reading and writing both tensors again to convert 16-bit NCHW, at least, for each "
         "gradient of a convolution", _TRAINING, guess=1.0,
     )  # fmt: skip
     grouped_gradient_share: float = _constant(
-        0.212, 0.05, 1, "1",
+        0.487, 0.05, 1, "1",
         "rate of gradients of grouped convolutions over that of the forward",
         _TRAINING, guess=0.5,
     )  # fmt: skip
     depthwise_input_gradient: float = _constant(
-        1.94, 0.5, 8, "1",
+        1.36, 0.5, 8, "1",
         "cycles of a depthwise convolution's input gradient over those of the forward",
         _TRAINING, guess=1.0,
     )  # fmt: skip
     depthwise_weight_gradient: float = _constant(
-        1.63, 0.5, 8, "1",
+        1.18, 0.5, 8, "1",
         "the same of its weight gradient", _TRAINING, guess=1.0,
     )  # fmt: skip
     # Attention

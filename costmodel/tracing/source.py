@@ -219,7 +219,8 @@ def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module,
         import timm
     except ImportError:
         raise UsageError(_extra("timm")) from None
-    _check("timm", name.partition(".")[0], timm.list_models())
+    if not timm.is_model(name.partition(".")[0]):  # knows the names of former releases too
+        _check("timm", name.partition(".")[0], timm.list_models())
     model = build_on_meta(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
     sample = tuple(config.get("input_size", IMAGE))
