@@ -17,7 +17,7 @@ from costmodel.zoo.families import families, family, pytorch_code
 DEVICES = ("v100-sxm2", "rtx-4090", "epyc-73f3")
 DESIGNS = 200
 """Random designs per space, the same as benchmarks/search.py takes, which traces all of them."""
-KINKED = 1e-4
+KINKED = 1e-3
 """Relative error that is stated at most where laws have kinks, as those of CPUs do."""
 TRACED = 10
 """Those of them that are traced here."""

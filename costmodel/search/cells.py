@@ -4,8 +4,8 @@ The sum is exact for parameters, multiply-accumulates, bytes and operators. One 
 not a cell's own: weights come from the shared cache if the traffic of the *whole* run fits, so a
 cell's time is a function of the design's traffic. `CellTimes` holds that function as Chebyshev
 polynomials in the hit rate and states how far they are from the engine: rounding where the laws
-are smooth, some 1e-6 where they take the larger of two times, as on CPUs. One design alone is
-always costed exactly, and what a search recommends is traced.
+are smooth, 1e-6 to 1e-4 of a cell where they take the larger of two times, as on CPUs. One design
+alone is always costed exactly, and what a search recommends is traced.
 """
 
 from __future__ import annotations
