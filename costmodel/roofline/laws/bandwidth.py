@@ -20,7 +20,7 @@ VOLTA = 7
 
 def is_pascal(device: DeviceColumns) -> Array:
     """Whether a device is of Pascal's generation or an earlier one; unknown counts as later."""
-    early: Array = np.nan_to_num(device.generation, nan=np.inf) < VOLTA
+    early: Array = device.generation < VOLTA
     return early
 
 

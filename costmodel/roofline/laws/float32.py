@@ -45,9 +45,14 @@ def product_seconds(
         result_passes=passes,
         strided=ops.along_contraction,
     )
-    single = chosen_time(product, linear_choices(device), unit_rate, device, constants)[0]
-    batched = chosen_time(product, batched_choices(device), unit_rate, device, constants)[0]
-    return np.asarray(np.where(ops.batches > 1, batched, single))
+    many = ops.batches > 1
+    times = [
+        chosen_time(product, choices(device), unit_rate, device, constants)[0]
+        if some.any()
+        else np.zeros((1, 1, 1))
+        for some, choices in ((many, batched_choices), (~many, linear_choices))
+    ]
+    return np.asarray(np.where(many, *times))
 
 
 def convolution_seconds(

@@ -16,7 +16,6 @@ All functions broadcast; sizes are arrays (ops,) and device columns (devices, 1)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +98,11 @@ class Tile:
     columns: int | Array
     rows: int | Array
     threads: int | Array
+
+    @property
+    def parts(self) -> tuple[int | Array, int | Array, int | Array]:
+        """Columns, rows and threads."""
+        return self.columns, self.rows, self.threads
 
     @property
     def side(self) -> Array:
@@ -236,34 +240,37 @@ def product_time(
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A kernel that a library could take."""
+class Choices:
+    """Kernels that a library could take; every array starts with an axis (choices,)."""
 
     tile: Tile
-    splits: int
-    available: Array | bool = True
-    """On which devices, (devices, 1)."""
-    fullest: Array | float = np.inf
-    """Most tiles per unit at which the library splits the contraction so, (devices, 1)."""
-
-    preference: Array | float = 1.0
-    """Factor on the arithmetic time that the library's heuristics see, (devices, 1)."""
-
-    aligned_only: Array | bool = False
-    """Where it needs an aligned product, (devices, 1)."""
+    splits: Array
+    available: Array
+    """On which devices."""
+    fullest: Array
+    """Most tiles per unit at which the library splits the contraction so."""
+    preference: Array
+    """Factor on the arithmetic time that the library's heuristics see."""
+    aligned_only: Array
+    """Where it needs an aligned product."""
 
     def usable(self, product: Product, device: DeviceColumns) -> Array:
-        """Where a library would consider it, (devices, ops)."""
+        """Where a library would consider them, (choices, devices, ops)."""
         across, down = tile_grid(product, self.tile)
         fill = product.batches * across * down / device.units
-        suits = product.aligned | ~np.asarray(self.aligned_only)
-        usable: Array = np.logical_and(self.available, (fill <= self.fullest) & suits)
+        suits = product.aligned | ~self.aligned_only
+        usable: Array = self.available & (fill <= self.fullest) & suits
         return usable
+
+    def chosen(self, index: Array) -> tuple[Tile, Array]:
+        """Tile and splits of the choices at `index`, which has the shape of the result."""
+        tile = Tile(*(np.ravel(part)[index] for part in self.tile.parts))
+        return tile, np.ravel(self.splits)[index]
 
 
 def chosen_time(
     product: Product,
-    choices: Sequence[Choice],
+    choices: Choices,
     unit_rate: Array,
     device: DeviceColumns,
     constants: Constants,
@@ -275,20 +282,22 @@ def chosen_time(
     A library's heuristics take the kernel with the least arithmetic time, padding and waves
     included; an autotuned run takes the one that is fastest in fact.
     """
-    if not choices:
-        raise ValueError("no kernel to choose from")
-    best, merit, index = np.asarray(np.inf), np.asarray(np.inf), np.asarray(0)
-    for i, choice in enumerate(choices):
-        compute = compute_time(product, choice.tile, choice.splits, unit_rate, device, constants)
-        memory = transfer_time(product, choice.tile, choice.splits, device, constants)
-        time = p_norm(compute, memory, constants.product_overlap)
-        rank = time if autotuned else compute * choice.preference * _split_cost(choice)
-        rank = np.where(choice.usable(product, device), rank, np.inf)
-        better = rank < merit
-        best, index = np.where(better, time, best), np.where(better, i, index)
-        merit = np.where(better, rank, merit)
-    return best, index
-
-
-def _split_cost(choice: Choice) -> float:
-    return 1.0 if choice.splits == 1 else 1 + SPLIT_COST
+    tile, splits = choices.tile, choices.splits
+    compute = compute_time(product, tile, splits, unit_rate, device, constants)
+    if autotuned:
+        rank = p_norm(
+            compute,
+            transfer_time(product, tile, splits, device, constants),
+            constants.product_overlap,
+        )
+    else:
+        rank = compute * choices.preference * np.where(splits > 1, 1 + SPLIT_COST, 1.0)
+    rank = np.where(choices.usable(product, device), rank, np.inf)
+    index = np.argmin(rank, axis=0)
+    least = np.take_along_axis(rank, index[None], axis=0)[0]
+    if autotuned:
+        return least, index
+    compute = np.take_along_axis(np.broadcast_to(compute, rank.shape), index[None], axis=0)[0]
+    memory = transfer_time(product, *choices.chosen(index), device, constants)
+    time = p_norm(compute, memory, constants.product_overlap)
+    return np.where(np.isfinite(least), time, np.inf), index

@@ -8,11 +8,12 @@ kernel begin with the generation it was written for (maxwell_, volta_, ampere_) 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.gemm import Choice, Tile
+from costmodel.roofline.laws.gemm import Choices, Tile
 
 Array = np.ndarray
 
@@ -69,26 +70,27 @@ GP100_PREFERENCE = {(32, 128): 0.9, (128, 64): 0.8}
 
 def generation_key(device: DeviceColumns) -> Array:
     """6 up to Pascal, 7 for Volta, 7.5 for Turing, 8 for later and unknown ones."""
-    key: Array = np.clip(np.nan_to_num(device.generation, nan=8.0), 6, 8)
+    known = np.where(np.isnan(device.generation), 8.0, device.generation)
+    key: Array = np.clip(known, 6, 8)
     return key
 
 
-def linear_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+def linear_choices(device: DeviceColumns) -> Choices:
     """Kernels for one product with both operands along the contraction."""
     return _choices(LINEAR_TILES, SPLITS, device, GP100_PREFERENCE)
 
 
-def batched_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+def batched_choices(device: DeviceColumns) -> Choices:
     """Kernels for batches of products."""
     return _choices(BATCHED_TILES, (1,), device)
 
 
-def winograd_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+def winograd_choices(device: DeviceColumns) -> Choices:
     """Kernels for the products of unfused Winograd."""
     return _choices(WINOGRAD_TILES, (1,), device)
 
 
-def implicit_choices(device: DeviceColumns) -> tuple[Choice, ...]:
+def implicit_choices(device: DeviceColumns) -> Choices:
     """Kernels of implicit convolutions."""
     return _choices(IMPLICIT_TILES, (1, 4), device)
 
@@ -98,28 +100,35 @@ def _choices(
     splits: tuple[int, ...],
     device: DeviceColumns,
     gp100: dict[tuple[int, int], float] | None = None,
-) -> tuple[Choice, ...]:
+) -> Choices:
     key = generation_key(device)
+    kernels = [
+        (shape, split)
+        for shape in dict.fromkeys(shape for tiles in table.values() for shape in tiles)
+        for split in splits
+    ]
+    axes = (-1, *(1,) * key.ndim)
+
+    def column(values: list[Any]) -> Array:
+        return np.array(values).reshape(axes)
+
+    available: Array = np.zeros((len(kernels), *key.shape), dtype=bool)
+    for generation, tiles in table.items():
+        available |= column([shape in tiles for shape, _ in kernels]) & (key == generation)
+    split = column([split for _, split in kernels])
     fullest = np.select([key == k for k in FULLEST_SPLIT], list(FULLEST_SPLIT.values()))
     narrow = (key == 6) & (device.vector_lanes <= 64)
-    shapes = dict.fromkeys(shape for tiles in table.values() for shape in tiles)
-    return tuple(
-        Choice(
-            Tile(*shape, THREADS[shape]),
-            split,
-            _known(shape, table, key),
-            np.inf if split == 1 else fullest,
-            np.where(narrow, (gp100 or {}).get(shape, 1.0), 1.0),
-            (key == 6) & (gp100 is not None and shape in ALIGNED_ONLY_PASCAL),
-        )
-        for shape in shapes
-        for split in splits
+    preferred = column([(gp100 or {}).get(shape, 1.0) for shape, _ in kernels])
+    aligned = gp100 is not None and column([shape in ALIGNED_ONLY_PASCAL for shape, _ in kernels])
+    return Choices(
+        Tile(
+            column([shape[0] for shape, _ in kernels]),
+            column([shape[1] for shape, _ in kernels]),
+            column([THREADS[shape] for shape, _ in kernels]),
+        ),
+        split,
+        available,
+        np.where(split == 1, np.inf, fullest),
+        np.where(narrow, preferred, 1.0),
+        (key == 6) & aligned,
     )
-
-
-def _known(shape: tuple[int, int], table: Tiles, key: Array) -> Array:
-    known: Array = np.zeros(key.shape, dtype=bool)
-    for generation, tiles in table.items():
-        if shape in tiles:
-            known = known | (key == generation)
-    return known
