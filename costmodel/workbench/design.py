@@ -88,12 +88,10 @@ class DesignView:
         found = self.estimate.interval
         spread = f"{show_time(found.low, 2)} - {show_time(found.high, 2)}" if found else ""
         if budget is None:
-            return Card("latency", "Latency, 90 % interval", show_time(latency), spread)
+            return Card("latency", "Latency (90 %)", show_time(latency), spread)
         detail, tone = _headroom(latency, budget, show_time(abs(budget - latency)))
         told = f"{spread}\n{detail}".strip()
-        return Card(
-            "latency", "Latency, 90 % interval", show_time(latency), told, tone, latency / budget
-        )
+        return Card("latency", "Latency (90 %)", show_time(latency), told, tone, latency / budget)
 
     def _memory(self) -> Card:
         used, budget = self.estimate.peak_memory, self.budgets.memory

@@ -175,11 +175,14 @@ def _spot(
 
 
 def _place_text(spots: list[dict[str, Any]], axis: dict[str, Any]) -> None:
-    """Put each name on the side of its mark that has room, the second one above the first."""
+    """Put the names of one or two marks where they cover neither each other nor the edge."""
     low, high = axis["range"]
+    middle = sum(spot["x"][0] for spot in spots) / len(spots)
     for spot, side in zip(spots, ("bottom", "top"), strict=False):
         share = (log10(spot["x"][0]) - low) / (high - low)
-        spot["textposition"] = f"{side} {'left' if share > 0.5 else 'right'}"
+        outwards = "left" if spot["x"][0] < middle else "right"
+        across = "right" if share < 0.2 else "left" if share > 0.8 else outwards
+        spot["textposition"] = f"{side} {across}"
 
 
 def log_axis(title: str, values: list[float], show: Callable[[float], str]) -> dict[str, Any]:
