@@ -214,7 +214,8 @@ def main() -> int:
         run([name for name in wanted if name not in done], options.records, options.processes)
     from coverage_report import write_report
 
-    return write_report(read_records(options.records), HERE)
+    totals = {library: len(list(sources([library], 1))) for library in LIBRARIES}
+    return write_report(read_records(options.records), HERE, totals)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,12 @@ COLUMNS = ("source", "rung", "cpu_s", "operators", "parameters", "gmacs", "uncov
 """Of the compact file: one row per model; the processor's seconds are of tracing alone."""
 
 
-def write_report(records: dict[str, Record], folder: Path) -> int:
+def write_report(records: dict[str, Record], folder: Path, totals: dict[str, int]) -> int:
     """Write coverage.md and coverage.json; 1 if a model failed or lacks formulas."""
     traced = [r for r in records.values() if "error" not in r]
     failed = [r for r in records.values() if "error" in r]
     rows = [
-        (r["source"], r["rung"], r["cpu_s"][1], r["operators"], r["parameters"],
+        (r["source"], r["rung"], (r["cpu_s"] or [None] * 3)[1], r["operators"], r["parameters"],
          round(r["macs"] / 1e9, 4), max(r["uncovered"].values(), default=0), r["agreement"][:60])
         for r in traced
     ]  # fmt: skip
@@ -43,7 +43,9 @@ def write_report(records: dict[str, Record], folder: Path) -> int:
     }
     lines = json.dumps(document, separators=(",", ":")).replace('],["', '],\n["')
     (folder / "coverage.json").write_text(lines + "\n")
-    page = "\n".join([*_head(), *_coverage(records), *_agreement(traced), *_gaps(traced, failed)])
+    page = "\n".join(
+        [*_head(), *_coverage(records, totals), *_agreement(traced), *_gaps(traced, failed)]
+    )
     (folder / "coverage.md").write_text(page + "\n")
     lost = any(_library(r) in COMPLETE for r in failed)
     return int(lost or any(share > LIMIT for *_, share, _ in rows))
@@ -73,14 +75,15 @@ def _library(record: Record) -> str:
     return LIBRARIES.get(record["source"].partition(":")[0], "files")
 
 
-def _coverage(records: dict[str, Record]) -> list[str]:
+def _coverage(records: dict[str, Record], totals: dict[str, int]) -> list[str]:
     lines = [
         "## Coverage",
         "",
-        "| library | models | traced | with every operator covered | over 0.5% of the time not | "
+        "| library | models there are | looked at so far | traced | "
+        "with every operator covered | over 0.5% of the time not | "
         "on meta tensors | with bounded sizes | run for real | tracing, median | "
-        "built, traced, estimated, all |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "built, traced, estimated, mean |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for library in sorted({_library(r) for r in records.values()}):
         of_library = [r for r in records.values() if _library(r) == library]
@@ -88,14 +91,16 @@ def _coverage(records: dict[str, Record]) -> list[str]:
         if not traced:
             continue
         rungs = Counter(r["rung"] for r in traced)
-        seconds = [r["cpu_s"][1] for r in traced]
-        whole = sum(sum(r["cpu_s"]) for r in traced)
+        timed = [r["cpu_s"] for r in traced if r["cpu_s"]]
+        seconds = [traced_in for _, traced_in, _ in timed]
+        mean = statistics.mean(sum(parts) for parts in timed)
         over = sum(max(r["uncovered"].values(), default=0) > LIMIT for r in traced)
         lines.append(
-            f"| {library} | {len(of_library):,} | {len(traced):,} | "
+            f"| {library} | {totals.get(library, len(of_library)):,} | {len(of_library):,} | "
+            f"{len(traced):,} | "
             f"{sum(not r['uncovered'] for r in traced):,} | {over} | "
             f"{rungs['eager']:,} | {rungs['bounded']:,} | {rungs['cpu']:,} | "
-            f"{statistics.median(seconds) * 1e3:.0f} ms | {whole:.0f} s |"
+            f"{statistics.median(seconds) * 1e3:.0f} ms | {mean:.2f} s |"
         )
     return [
         *lines,

@@ -138,13 +138,16 @@ RULES: Mapping[str, Callable[[Count], float]] = {
 """What the table should state, by the reason for which it is not what we count."""
 
 
+ANOTHER = "another version of the model, as its number of parameters shows"
+
+
 def judge(row: TableRow, count: Count) -> str:
     """The first rule by which a row and our count agree."""
     for rule, expected in RULES.items():
         gmacs = expected(count) / 1e9
         if abs(gmacs - row.gmacs) <= TOLERANCE * row.gmacs + ROUNDING:
             return rule
-    return "unexplained"
+    return "unexplained" if same_parameters(row, count["parameters"]) else ANOTHER
 
 
 def same_parameters(row: TableRow, parameters: int) -> bool:
@@ -158,7 +161,7 @@ def same_parameters(row: TableRow, parameters: int) -> bool:
 def compare(row: TableRow, known: Count | None) -> dict[str, Any]:
     """One line of the comparison; `known` is what a coverage run found at this size."""
     record: dict[str, Any] = row._asdict()
-    if known is not None and judge(row, known) == "unexplained":
+    if known is not None and judge(row, known) in (ANOTHER, "unexplained"):
         known = None  # look again: the rules may have learnt since
     forms: dict[str, Callable[[], Count]] = {
         "as it is": lambda: known or _traced(row),
@@ -223,7 +226,7 @@ def report(records: list[dict[str, Any]]) -> str:
         "| MACs | rows | share |",
         "| --- | ---: | ---: |",
     ]
-    for rule in (*RULES, "unexplained"):
+    for rule in (*RULES, ANOTHER, "unexplained"):
         if verdicts[rule]:
             lines.append(f"| {rule} | {verdicts[rule]:,} | {verdicts[rule] / len(compared):.1%} |")
     odd = [r for r in compared if r["verdict"] != "agrees" or not r["same_parameters"]]
@@ -237,7 +240,7 @@ def report(records: list[dict[str, Any]]) -> str:
     for r in sorted(odd, key=lambda r: (r["verdict"], r["model"], r["size"])):
         why = [] if r["verdict"] == "agrees" else [r["verdict"]]
         if not r["same_parameters"]:
-            why.append("another number of parameters: another version of the model")
+            why.append("another number of parameters than this version's")
         lines.append(
             f"| {r['model']} | {r['size']} | {r['gmacs']:g} | {r['macs'] / 1e9:.2f} | "
             f"{r['mparams']:g} | {r['parameters'] / 1e6:.2f} | {'; '.join(why)} |"
