@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from costmodel.errors import GraphError
@@ -291,7 +291,7 @@ class Graph:
             GraphError: if the text is not such a document, naming the first offending place.
         """
         try:
-            document = json.loads(text)
+            document = json.loads(text, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise GraphError(f"not a JSON document: {error}") from error
         if not isinstance(document, dict) or document.get("format") != "costmodel-graph":
@@ -340,6 +340,12 @@ class Graph:
 
 _MAX_DIM = 2**53  # beyond it float64 columns are no longer exact
 _MAX_RANK = 64  # what the frameworks allow
+
+
+def _finite(text: str) -> float:
+    if not isfinite(value := float(text)):
+        raise ValueError(f"{text:.80} is not a finite number")
+    return value
 
 
 def _read_size(where: str, value: Any) -> int:

@@ -129,8 +129,7 @@ def test_what_is_no_graph(text: str) -> None:
         ("shape", [-1], "size"),
         ("shape", "ab", "shape"),
         ("shape", [1] * 100, "dimensions"),
-        ("strides", [float("inf")] * 4, "stride"),
-        ("strides", [float("nan")] * 4, "stride"),
+        ("strides", [0.5] * 4, "stride"),
         ("storage", -1, "storage"),
         ("storage", 10**9, "storage"),
         ("name", 7, "name"),
@@ -169,7 +168,7 @@ def test_a_batch_that_is_none(batch: Any) -> None:
         Graph.from_json(json.dumps({**NETWORKS[0], "batch": batch}))
 
 
-@pytest.mark.parametrize("groups", [0, -1, "2", None, [1], 10**400, float("nan"), float("inf")])
+@pytest.mark.parametrize("groups", [0, -1, "2", None, [1], 10**400])
 def test_groups_that_are_none(groups: Any) -> None:
     document = copy.deepcopy(NETWORKS[0])
     (first,) = [op for op in document["ops"] if "groups" in op["attrs"]][:1]
@@ -177,6 +176,14 @@ def test_groups_that_are_none(groups: Any) -> None:
     graph = Graph.from_json(json.dumps(document))
     with pytest.raises(GraphError, match="aten::convolution"):
         estimate(graph, "v100-sxm2")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite(number: str) -> None:
+    text = json.dumps(NETWORKS[0]).replace('"groups": 1', f'"groups": {number}', 1)
+    assert number in text
+    with pytest.raises(GraphError, match=r"not a JSON document.*finite"):
+        Graph.from_json(text)
 
 
 def test_a_graph_that_runs_in_a_circle_is_refused() -> None:
