@@ -25,6 +25,9 @@ RESULTS = HERE / "results"
 BENCHMARKS: dict[str, list[str]] = {
     "tracing_speed": [],
     "engine_speed": [],
+    "import_time": [],
+    "largest_model": [],
+    "zoo_speed": [],
     "formulas": [],
     "mutation": ["--sample", "150"],
     "symbolic_check": [],
