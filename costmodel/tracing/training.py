@@ -100,8 +100,9 @@ def default_loss(result: Any) -> Tensor:
     width); of anything else, of a single channel, and of named results without logits, the mean.
     """
     named = result if isinstance(result, Mapping) else {}
-    if isinstance(named.get("loss"), Tensor):
-        return named["loss"]
+    stated = named.get("loss")
+    if isinstance(stated, Tensor):
+        return stated
     found = [t for t in tensors_in(result) if t.dtype.is_floating_point]
     if not found:
         raise TraceError("the model returned no floating-point tensor to derive a loss from")
