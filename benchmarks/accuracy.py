@@ -35,11 +35,13 @@ def validated(run: dict[str, Any], data: Path, limit: int | None) -> AccuracyRun
     options = shlex.split(run["options"]) + (["--limit", str(limit)] if limit else [])
     with TemporaryDirectory() as folder:
         written = Path(folder) / "validation.json"
-        words = ["validate", "--against", str(data / run["file"]), *options]
+        ours = run["file"].startswith("benchmarks/")
+        words = ["validate", "--against", str((HERE.parent if ours else data) / run["file"])]
+        words += options
         if costmodel([*words, "-o", str(written)]) != 0:
             return None
         document = json.loads(written.read_text(encoding="utf-8"))
-    command = shlex.join(["costmodel", "validate", "--against", f"DATA/{run['file']}", *options])
+    command = shlex.join(["costmodel", "validate", "--against", f"{'' if ours else 'DATA/'}{run['file']}", *options])
     return run_of(document, run["test"], run["kind"], command, run.get("target", ""))
 
 
