@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from costmodel.tracing.recorder import Recorder
+from costmodel.tracing.rules import attention_output
 from costmodel.tracing.tape import Tape
 
 
@@ -165,7 +166,7 @@ class _DeviceKernels(TorchFunctionMode):
                 attn_mask = attn_mask.to(dtype)
         self.recorder.depth += 1
         try:
-            result = query.new_empty((*query.shape[:-1], value.shape[-1]))
+            result = attention_output(query, value)
         finally:
             self.recorder.depth -= 1
         attrs = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}

@@ -52,6 +52,17 @@ def empty_of(shape: Sequence[int], like: Tensor) -> Tensor:
         return torch.empty(shape, dtype=like.dtype, device="meta")
 
 
+def attention_output(query: Tensor, value: Tensor) -> Tensor:
+    """What fused attention writes to, (batch, heads, queries, width) or of other shapes.
+
+    Fused kernels store a position's heads side by side, so that joining them copies nothing.
+    """
+    shape = (*query.shape[:-1], value.shape[-1])
+    if query.dim() != 4:
+        return query.new_empty(shape)
+    return query.new_empty((shape[0], shape[2], shape[1], shape[3])).transpose(1, 2)
+
+
 def is_plain(*tensors: Tensor | None) -> bool:
     """Whether all are ordinary contiguous meta tensors, the case the rules answer."""
     return all(

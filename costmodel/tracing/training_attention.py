@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from costmodel.tracing.rules import attention_output
 from costmodel.tracing.training_recorder import TrainingRecorder
 
 FORWARD = "aten::scaled_dot_product_attention"
@@ -62,7 +63,7 @@ class WholeAttention(TorchFunctionMode):
                 attn_mask = attn_mask.to(dtype)
         self.calls.resting += 1
         try:
-            result = _result_of(query, value)
+            result = attention_output(query, value)
         finally:
             self.calls.resting -= 1
         self.calls.attention(Attention(query, key, value, attn_mask, is_causal, enable_gqa), result)
@@ -75,14 +76,6 @@ def differentiable_attention(*attention: Any) -> Tensor:
     return found
 
 
-def _result_of(query: Tensor, value: Tensor) -> Tensor:
-    """Fused kernels store a position's heads side by side, so that joining them copies nothing."""
-    shape = (*query.shape[:-1], value.shape[-1])
-    if query.dim() != 4:
-        return query.new_empty(shape)
-    return query.new_empty((shape[0], shape[2], shape[1], shape[3])).transpose(1, 2)
-
-
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -92,7 +85,7 @@ class _Attention(torch.autograd.Function):
         recorder = RECORDER.get()
         attrs = {"is_causal": causal, "enable_gqa": grouped}
         with recorder.resting():
-            result = _result_of(query, value)
+            result = attention_output(query, value)
             # The logarithm of each row's sum of exponentials, which the gradient starts from.
             statistics = query.new_empty(query.shape[:-1], dtype=torch.float32)
         recorder.tape.emit(FORWARD, (query, key, value, mask), (result, statistics), attrs)
