@@ -41,7 +41,8 @@ def validated(run: dict[str, Any], data: Path, limit: int | None) -> AccuracyRun
         if costmodel([*words, "-o", str(written)]) != 0:
             return None
         document = json.loads(written.read_text(encoding="utf-8"))
-    command = shlex.join(["costmodel", "validate", "--against", f"{'' if ours else 'DATA/'}{run['file']}", *options])
+    where = f"{'' if ours else 'DATA/'}{run['file']}"
+    command = shlex.join(["costmodel", "validate", "--against", where, *options])
     return run_of(document, run["test"], run["kind"], command, run.get("target", ""))
 
 
