@@ -289,7 +289,7 @@ def test_transformer_table(run: Any, tmp_path: Path) -> None:
     found = json.loads(run(*words)[1])
     assert found["n"] == 2
     assert [entry["model"] for entry in found["skipped"]] == ["tiny 4 x 32 training"]
-    graph = load_graph(f"hf:{tmp_path}/configs/tiny.json", 4, (32,))
+    graph = load_graph(f"hf:{tmp_path}/configs/tiny.json?attention=eager", 4, (32,))
     assert found["rows"][0]["predicted_s"] == pytest.approx(estimate(graph, "t4").latency)
     assert json.loads(run(*words, "--eager")[1])["n"] == 1
     code, _, err = run("--against", str(table), "-d", "a100-pcie-40gb")
