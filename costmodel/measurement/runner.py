@@ -167,15 +167,17 @@ def _build(job: Job) -> tuple[nn.Module, tuple[Any, ...]]:
     if is_operator(job.source):
         model, shapes = build_operator(job.source)
         return model, tuple(torch.randn(shape) for shape in shapes)
-    from costmodel.tracing.source import building_on, fast_norms, load_source
+    from costmodel.tracing.source import building_on, load_source, set_fast_norms
 
     kind = job.source.partition(":")[0]
     if kind == "hf" or job.source.lower().endswith((".onnx", ".pt2")):
         raise UsageError(
             f"{job.source}: measuring takes zoo:, timm:, torchvision:, FILE.py:factory and op:"
         )
-    with fast_norms(job.conditions.fast_norm), building_on("cpu"):
+    with building_on("cpu"):
         found = load_source(job.source, job.batch, job.input_shape)
+    if job.conditions.fast_norm:
+        set_fast_norms(found.model)
     return found.model.eval(), tuple(_real(value) for value in found.inputs)
 
 

@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -87,8 +86,10 @@ def load_graph(
         return _from_onnx(source, batch, input_shape)
     if source.lower().endswith(".pt2"):
         return _from_pt2(source, batch, input_shape)
-    with fast_norms(fast_norm), fused_attention(step is None or step.fused_attention):
+    with fused_attention(step is None or step.fused_attention):
         found = load_source(source, batch, input_shape)
+        if fast_norm:
+            set_fast_norms(found.model)
         model = _reparameterized(found.model) if reparameterized else found.model
         if step is not None:
             return trace_training_step(
@@ -107,29 +108,16 @@ def building_on(device: str) -> Iterator[None]:
         _DEVICE.reset(token)
 
 
-@contextmanager
-def fast_norms(enabled: bool) -> Iterator[None]:
-    """timm's fast norms while models are built; they remember it."""
-    if not enabled:
-        yield
-        return
-    try:
-        from timm.layers import fast_norm, is_fast_norm, set_fast_norm
-    except ImportError:
-        raise UsageError(_extra("timm")) from None
-    asked = fast_norm.is_autocast_enabled
+def set_fast_norms(model: nn.Module) -> None:
+    """Let timm's norms run in the precision of autocast.
 
-    def is_autocast(device: str) -> bool:
-        """Models that run while they are built do so on meta, which has no autocast to ask for."""
-        return device != "meta" and bool(asked(device))
-
-    before = is_fast_norm()
-    set_fast_norm(True)
-    try:
-        with patch.object(fast_norm, "is_autocast_enabled", is_autocast):
-            yield
-    finally:
-        set_fast_norm(before)
+    They remember the library's option from when they were built. Set afterwards, for a model that
+    runs itself while it is built does so on meta, where the option asks for an autocast that is not
+    there.
+    """
+    for module in model.modules():
+        if hasattr(module, "_fast_norm"):
+            module._fast_norm = True  # type: ignore[assignment]
 
 
 @contextmanager
