@@ -207,8 +207,8 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     ended = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
-            "--disable-background-networking", "--virtual-time-budget=6000",
-            "--enable-logging=stderr", "--window-size=1400,1200", "--dump-dom",
+            "--disable-background-networking", "--virtual-time-budget=20000",
+            "--enable-logging=stderr", "--window-size=1400,20000", "--dump-dom",
             f"--user-data-dir={tmp_path / 'profile'}", path.as_uri(),
         ],
         capture_output=True, text=True, timeout=120, check=True,

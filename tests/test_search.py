@@ -282,7 +282,7 @@ def test_climbing_ends_where_no_single_change_helps(space: Any, columns: Any) ->
 
     limit = float(np.median(columns.latency.max(axis=0)))
     made = problem(space, columns, Budget("latency", limit))
-    found = climb(made, made.summarize(columns.codes[:1]))
+    found = climb(made, made.summarize(columns.codes[:1]), columns.codes[:1])
     top = found.best.codes[0]
     near = made.summarize(space.neighbours(top))
     assert not len(near.best) or near.best.merit[0] <= found.best.merit[0]

@@ -77,7 +77,7 @@ class Constants:
 
     # Combining
     overlap: float = _constant(
-        1.97, 1.2, 8, "1",
+        1.98, 1.2, 8, "1",
         "exponent of the norm that joins compute and memory time; high is full overlap",
         _NETWORKS,
     )  # fmt: skip
@@ -92,7 +92,7 @@ class Constants:
     )  # fmt: skip
     # Dispatch and launch
     launch: float = _constant(
-        7.29e-06, 2e-06, 8e-06, "s",
+        7.82e-06, 2e-06, 8e-06, "s",
         "from one eager operator's end to the next one's start", _NETWORKS,
     )  # fmt: skip
     compiled_launch: float = _constant(
@@ -151,24 +151,24 @@ class Constants:
         "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
     write_residency: float = _constant(
-        0.222, 0, 1, "1",
+        0.163, 0, 1, "1",
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
     strided_pass: float = _constant(
-        0.0395, 0, 4, "1",
+        0.00355, 0, 4, "1",
         "reading a tensor that leaves gaps", _NETWORKS,
     )  # fmt: skip
     norm_pass: float = _constant(
-        0.000815, 0, 2, "1",
+        0.00289, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,
     )  # fmt: skip
     pooling_pass: float = _constant(
-        0.284, 0, 4, "1",
+        0.18, 0, 4, "1",
         "pooling: overlapping windows", _NETWORKS,
     )  # fmt: skip
     movement_pass: float = _constant(
-        0.891, 0, 2, "1",
+        0.85, 0, 2, "1",
         "copies into another order", _NETWORKS,
     )  # fmt: skip
     fused_reread: float = _constant(
@@ -207,39 +207,39 @@ class Constants:
         "of the matrix peak at the rated boost clock, for endless products", _NETWORKS,
     )  # fmt: skip
     contraction: float = _constant(
-        40.6, 0, 300, "elements",
+        45.0, 0, 300, "elements",
         "depth spent filling and draining the pipeline of a tile", _NETWORKS,
     )  # fmt: skip
     tile_edge: float = _constant(
-        0.00216, 0, 100, "elements",
+        0.175, 0, 100, "elements",
         "edge length lost per tile and side to loading operands", _NETWORKS,
     )  # fmt: skip
     misaligned: float = _constant(
-        0.481, 0, 1, "1",
+        0.27, 0, 1, "1",
         "extra time of 16-bit products with sizes that are no multiple of 8", _NETWORKS,
     )  # fmt: skip
     grouped_share: float = _constant(
-        0.985, 0.05, 1, "1",
+        0.877, 0.05, 1, "1",
         "of the matrix peak, grouped convolution", _NETWORKS,
     )  # fmt: skip
     grouped_contraction: float = _constant(
-        1.67, 0, 200, "elements",
+        1.14, 0, 200, "elements",
         "depth lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_columns: float = _constant(
-        65.7, 0, 200, "elements",
+        50.2, 0, 200, "elements",
         "width lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_share_nhwc: float = _constant(
-        0.997, 0.05, 1, "1",
+        0.977, 0.05, 1, "1",
         "of the matrix peak, groups whose width is a power of two, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     grouped_columns_nhwc: float = _constant(
-        23.1, 0, 200, "elements",
+        19.6, 0, 200, "elements",
         "width lost per such group", _NETWORKS,
     )  # fmt: skip
     grouped_share_padded: float = _constant(
-        0.734, 0.05, 1, "1",
+        0.821, 0.05, 1, "1",
         "of the matrix peak, groups of other widths, padded to a tile, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     # Products in float32 on vector lanes
@@ -338,15 +338,15 @@ class Constants:
     )  # fmt: skip
     # Attention
     attention_share: float = _constant(
-        0.999, 0.05, 1, "1",
+        0.986, 0.05, 1, "1",
         "of the matrix peak, fused attention", _NETWORKS,
     )  # fmt: skip
     attention_contraction: float = _constant(
-        0.293, 0, 300, "elements",
+        8.17, 0, 300, "elements",
         "head size lost", _NETWORKS,
     )  # fmt: skip
     score_traffic: float = _constant(
-        0.794, 0, 2, "1",
+        0.733, 0, 2, "1",
         "of writing and reading float32 scores twice, off the fused path", _NETWORKS,
     )  # fmt: skip
     # Layer norm and softmax in float32
@@ -382,15 +382,15 @@ class Constants:
     )  # fmt: skip
     # Convolution in 16 bits: layout
     reorder_window: float = _constant(
-        1.63, 0, 2, "1",
+        1.52, 0, 2, "1",
         "of reading and writing both tensors again to convert 16-bit NCHW", _NETWORKS,
     )  # fmt: skip
     reorder_pointwise: float = _constant(
-        0.417, 0, 2, "1",
+        0.364, 0, 2, "1",
         "the same, for 1x1 kernels", _NETWORKS,
     )  # fmt: skip
     reorder_grouped: float = _constant(
-        0.54, 0, 3, "1",
+        0.659, 0, 3, "1",
         "the same, for grouped kernels", _NETWORKS,
     )  # fmt: skip
     # Convolution in float32
@@ -415,32 +415,32 @@ class Constants:
     )  # fmt: skip
     # Depthwise convolution on scalar lanes
     depthwise_tap: float = _constant(
-        4.1, 0.5, 30, "cycles",
+        3.11, 0.5, 30, "cycles",
         "per tap and output, NCHW, k = 1, 3, 5", _NETWORKS,
     )  # fmt: skip
     depthwise_output: float = _constant(
-        97.9, 0, 300, "cycles",
+        124.0, 0, 300, "cycles",
         "per output besides its taps, NCHW", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_other: float = _constant(
-        25.5, 0.5, 60, "cycles",
+        21.0, 0.5, 60, "cycles",
         "per tap and output, other sizes", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc: float = _constant(
-        3.88, 0.1, 30, "cycles",
+        4.96, 0.1, 30, "cycles",
         "per tap and output, NHWC", _NETWORKS,
     )  # fmt: skip
     depthwise_output_nhwc: float = _constant(
-        71.3, 0, 400, "cycles",
+        47.5, 0, 400, "cycles",
         "per output, NHWC", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc_other: float = _constant(
-        0.519, 0.5, 100, "cycles",
+        0.563, 0.5, 100, "cycles",
         "per tap and output, other sizes, NHWC", _NETWORKS,
     )  # fmt: skip
     # Starved kernels
     starved_step: float = _constant(
-        498.0, 1, 2000, "cycles",
+        491.0, 1, 2000, "cycles",
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs

@@ -58,7 +58,7 @@ def sample_designs(
     codes = _codes(problem, study)
     if not len(codes):
         raise problem.space.empty()
-    summary = climb(problem, problem.summarize(codes))
+    summary = climb(problem, problem.summarize(codes), codes)
     notes: tuple[str, ...] = (
         f"{len(codes):,} different designs of {len(study.trials):,} proposals by {sampler}, of "
         f"{problem.space.combinations:.3g} combinations, then one parameter changed at a time "
@@ -69,15 +69,25 @@ def sample_designs(
     return summary, notes
 
 
-def climb(problem: Problem, summary: Summary) -> Summary:
-    """Change one parameter of the best design, or of the nearest, while that helps."""
+def climb(problem: Problem, summary: Summary, codes: Array) -> Summary:
+    """Change one parameter of the best design, or of the nearest, while that helps.
+
+    Args:
+        problem: what is sought.
+        summary: of the designs seen so far.
+        codes: of the same designs, (designs, parameters); none is costed twice.
+    """
+    known = {row.tobytes() for row in codes}
     while True:
         code = _first(summary)
         near = problem.space.neighbours(code)
-        joined = merged([summary, problem.summarize(near)], problem.axes) if len(near) else summary
-        if np.array_equal(_first(joined), code):
-            return joined
-        summary = joined
+        new = near[[row.tobytes() not in known for row in near.astype(codes.dtype)]]
+        if not len(new):
+            return summary
+        known.update(row.tobytes() for row in new.astype(codes.dtype))
+        summary = merged([summary, problem.summarize(new)], problem.axes)
+        if np.array_equal(_first(summary), code):
+            return summary
 
 
 def _first(summary: Summary) -> Array:

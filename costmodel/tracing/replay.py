@@ -29,7 +29,6 @@ from torch.export.graph_signature import InputKind
 from costmodel.errors import TraceError
 from costmodel.graph import Graph
 from costmodel.tracing.recorder import Recorder, tensors_in
-from costmodel.tracing.rules import attention_output
 from costmodel.tracing.tape import Tape, Weight, contiguous
 
 BOOKKEEPING = frozenset(
@@ -64,7 +63,6 @@ class Replay:
         self.weights: list[Weight] = []
         self._remember_classes = classes is None
         self._recorder = Recorder(self.tape)
-        self._other_layout: dict[int, torch.Tensor] = {}  # with the tensor, so that its id stays
 
     def run(self) -> None:
         """Record every node.
@@ -151,8 +149,6 @@ class Replay:
             return stated
         if name == "aten::dropout" and not (args[2] if len(args) > 2 else kwargs.get("train")):
             return args[0]
-        if name == ATTENTION:
-            stated = self._relaid(stated, lambda: attention_output(args[0], args[2]))
         if _is_whole(name, args, kwargs):
             self._recorder.record(function, (), _ordered(function, args, kwargs), stated)
             self.tape.events[-1] = self.tape.events[-1]._replace(target=_WHOLE[name])
@@ -160,26 +156,8 @@ class Replay:
         if not _is_direct(function):
             return function(*args, **kwargs)
         written = _written(function)
-        if any(id(tensor) in self._other_layout for tensor in tensors_in((args, kwargs))):
-            stated = self._relaid(stated, lambda: function(*args, **kwargs))
         result = stated if written is None else args[written]
         self._recorder.record(function, args, kwargs, result)
-        return result
-
-    def _relaid(self, stated: Any, run: Callable[[], Any]) -> Any:
-        """A result whose layout is not the one that the exported program states.
-
-        Export runs attention as this machine does; fused kernels lay their result out otherwise.
-        """
-        self._recorder.depth += 1
-        try:
-            result = run()
-        finally:
-            self._recorder.depth -= 1
-        pairs = list(zip(tensors_in(result), tensors_in(stated), strict=True))
-        if all(_same(ours.stride(), theirs.stride()) for ours, theirs in pairs):
-            return stated
-        self._other_layout.update({id(tensor): tensor for tensor in tensors_in(result)})
         return result
 
     def _region(self, function: HigherOrderOperator, args: tuple[Any, ...]) -> Any:
@@ -194,8 +172,6 @@ class Replay:
 
 # ------------------------------------------------------------- kinds of nodes
 
-ATTENTION = "aten::scaled_dot_product_attention"
-
 _WHOLE: Mapping[str, str] = {
     "aten::linear": "aten::linear",
     "aten::matmul": "aten::matmul",
@@ -205,7 +181,7 @@ _WHOLE: Mapping[str, str] = {
     "aten::batch_norm": "aten::batch_norm",
     "aten::layer_norm": "aten::layer_norm",
     "aten::group_norm": "aten::group_norm",
-    ATTENTION: ATTENTION,
+    "aten::scaled_dot_product_attention": "aten::scaled_dot_product_attention",
 }
 """Composites recorded as one operator, under the name the eager tracer gives them."""
 

@@ -22,12 +22,10 @@ from torch import Tensor
 from costmodel.tracing.rules import (
     Rule,
     ShapeRules,
-    attention_output,
     empty_of,
     is_dense,
     is_meta,
     is_plain,
-    no_dispatch,
     rule_for,
     same_layout,
 )
@@ -297,8 +295,7 @@ def _attention(
 ) -> Any:  # fmt: skip
     if not (is_meta(query) and is_meta(key) and is_meta(value)):
         return NotImplemented
-    with no_dispatch():
-        y = attention_output(query, value)
+    y = empty_of((*query.shape[:-1], value.shape[-1]), query)
     tape.emit(
         "aten::scaled_dot_product_attention",
         (query, key, value, attn_mask),
