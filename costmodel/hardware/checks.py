@@ -255,6 +255,9 @@ def _ranges(data: Any) -> Iterator[Problem]:
         path: Path = ("compute", "clocks", str(clock))
         yield from _range(data, path, Frequency, plausibility.CLOCK_HZ[kind], "Hz")
     yield from _range(data, ("board_power",), Power, plausibility.POWER_W[kind], "W")
+    lowest, highest = plausibility.POWER_W[kind]
+    idle = (lowest * plausibility.LEAST_IDLE_SHARE, highest)
+    yield from _range(data, ("energy", "static"), Power, idle, "W")
     yield from _range(data, ("launch_overhead",), Duration, plausibility.LAUNCH_S, "s")
     for name in ("registers", "shared_memory"):
         yield from _range(data, ("compute", name), Capacity, plausibility.SCRATCHPAD_B, "B")

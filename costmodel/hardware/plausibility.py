@@ -21,6 +21,8 @@ POWER_W = {
     "tpu": (10.0, 1500.0),
     "mcu": (0.01, 5.0),
 }
+LEAST_IDLE_SHARE = 0.1
+"""Static power of a device over the board power of the smallest of its kind."""
 UNITS = {
     "gpu": (1, 600),
     "cpu": (1, 512),
