@@ -13,6 +13,7 @@ data rate of a pin in bits (Gb/s).
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -55,9 +56,9 @@ class Number(Entry):
     )
 
     @property
+    @abstractmethod
     def si(self) -> float | None:
         """The value as an SI float; None when it is not known."""
-        raise NotImplementedError
 
 
 class Quantity(Number):
