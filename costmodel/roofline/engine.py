@@ -286,22 +286,26 @@ class _Run:
         if not self.on("launch"):
             constants = replace(constants, kernel_latency=0.0)
         seconds = np.full((len(lanes), *np.atleast_2d(ops.macs).shape), np.nan)
-        for rows, rate, law in (
-            (ops.convolution & ~ops.gradient & float32, self.vector_rate, convolution_seconds),
-            (
-                (ops.product | (ops.convolution & ops.gradient)) & float32,
-                self.matrix_rate,
-                product_seconds,
-            ),
-        ):
-            if rows.any():
-                unit_rate = boost_rate = rate[lanes][..., rows][..., :1] / device.units
-                if self.on("power"):
-                    held = sustained_clock(device, unit_rate / device.clock, energy)
-                    unit_rate = unit_rate * np.nan_to_num(held / device.clock, nan=1.0)
-                found = law(take(ops, rows), unit_rate, boost_rate, device, constants)
-                where = np.ix_(lanes, np.arange(seconds.shape[1]), rows)
-                seconds[where] = found
+
+        def held(boost_rate: Array) -> Array:
+            """The rate of a unit at the clock that the board's power leaves to dense work."""
+            if not self.on("power"):
+                return boost_rate
+            clock = sustained_clock(device, boost_rate / device.clock, energy)
+            return np.asarray(boost_rate * np.nan_to_num(clock / device.clock, nan=1.0))
+
+        rows = ops.convolution & ~ops.gradient & float32
+        if rows.any():
+            boost = self.vector_rate[lanes][..., rows][..., :1] / device.units
+            seconds[np.ix_(lanes, np.arange(seconds.shape[1]), rows)] = convolution_seconds(
+                take(ops, rows), held(boost), boost, device, constants
+            )
+        rows = (ops.product | (ops.convolution & ops.gradient)) & float32
+        if rows.any():
+            boost = self.matrix_rate[lanes][..., rows][..., :1] / device.units
+            seconds[np.ix_(lanes, np.arange(seconds.shape[1]), rows)] = product_seconds(
+                take(ops, rows), held(boost), device, constants
+            )
         plain = 2 * ops.macs / self.matrix_rate + ops.other_flops / self.vector_rate
         bytes_ = ops.data_read + ops.weight_bytes + ops.bytes_written
         return np.asarray(np.maximum(seconds, np.maximum(plain, bytes_ / self.bandwidth)))

@@ -21,18 +21,13 @@ Array = np.ndarray
 
 
 def product_seconds(
-    ops: OperatorColumns,
-    unit_rate: Array,
-    boost_rate: Array,
-    device: DeviceColumns,
-    constants: Constants,
+    ops: OperatorColumns, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """Seconds of matrix products, (devices, batches, rows).
 
     Args:
         ops: columns of products alone.
         unit_rate: (devices, 1, 1) FLOP/s of one unit at the clock that dense work leaves.
-        boost_rate: the same at the boost clock, which work between pauses for memory may use.
         device: columns expanded by two axes.
         constants: of the laws.
     """
@@ -62,7 +57,11 @@ def convolution_seconds(
     device: DeviceColumns,
     constants: Constants,
 ) -> Array:
-    """Seconds of dense convolutions, (devices, batches, rows); arguments as above."""
+    """Seconds of dense convolutions, (devices, batches, rows).
+
+    Arguments as above; `boost_rate` is the rate of one unit at the boost clock, which work between
+    pauses for memory may use.
+    """
     taps = np.maximum(ops.taps, 1)
     repeated = ops.rows * ops.contraction * 4
     unfolding = np.clip(repeated / np.maximum(ops.data_read, 1), 1.0, taps)
