@@ -7,43 +7,27 @@ design: it counts as unknown, so a search by them chooses among the published ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.published import models, table
+from costmodel.published.accuracy import Accuracy, published_accuracy
 from costmodel.search.goals import Scores
 from costmodel.search.space import Space
 
 Array = np.ndarray
 
-COLUMN = "top1"
+IMAGE = 224
+"""Side of the images, pixels, of families whose members do not say their resolution."""
 
 
-class Published(NamedTuple):
-    """A published accuracy."""
-
-    source: str
-    """Of the model, such as "zoo:fasternet_t0"."""
-    accuracy: float
-    """Top-1 on ImageNet-1K, percent."""
-    document: str
-
-
-def published_accuracies(space: Space) -> dict[str, Published]:
+def published_accuracies(space: Space) -> dict[str, Accuracy]:
     """Accuracies that tables print for members of the space's family, by model source."""
-    known = space.family.known
-    found: dict[str, Published] = {}
-    for entry in models():
-        for source in {entry.source, entry.macs_source} & set(known):
-            if source is None or source in found:
-                continue
-            figures = table(entry.table)
-            cells = [c for c in figures.cells if c.row == entry.row and c.column == COLUMN]
-            if cells and not cells[0].flagged:
-                found[source] = Published(source, cells[0].value, figures.documents[0])
-    return found
+    found = {}
+    for source, design in space.family.known.items():
+        side = int(design.get("resolution", IMAGE))
+        found[source] = published_accuracy(source, (3, side, side))
+    return {source: accuracy for source, accuracy in found.items() if accuracy is not None}
 
 
 def published_scores(space: Space) -> tuple[Scores, str]:
@@ -59,7 +43,7 @@ def published_scores(space: Space) -> tuple[Scores, str]:
             "function, FILE.py:function, or search for capacity"
         )
     rows = [
-        (dict(space.family.complete(space.family.known[source])), entry.accuracy)
+        (dict(space.family.complete(space.family.known[source])), entry.percent)
         for source, entry in found.items()
     ]
 
