@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from costmodel.cli import main
 from costmodel.errors import UsageError
 from costmodel.estimation import estimate
+from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.residual_fit import conformal_quantile, fit_residuals
+from costmodel.measurement.uncertainty import read_case
 from costmodel.roofline.constants import DEFAULT
 from costmodel.roofline.interval import (
     FAR_DEVICE_SPREAD,
@@ -185,3 +188,32 @@ def test_too_few_networks_are_refused() -> None:
     errors, shares = made_up(10, 0, (0.1, 0.1, 0.1))
     with pytest.raises(UsageError, match="too few"):
         fit_residuals([errors], KINDS, [shares], "gpu", "eager", "fp32", "made up")
+
+
+def test_a_case_is_the_rows_of_its_table_under_the_conditions_it_states(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="timm's tables are of timm's models")
+    parameters = load_graph("timm:test_vit", 2, (3, 64, 64)).parameters / 1e6
+    table = tmp_path / "nothing-in-the-name.csv"
+    table.write_text(
+        "model,infer_img_size,infer_batch_size,infer_step_time,param_count\n"
+        f"test_vit,64,2,1.5,{parameters:.2f}\ntest_byobnet,64,2,2.5,99\n"
+    )
+    case = read_case(f"{table},rtx-4090,amp-fp16,nhwc,compiled,fast-norm", load_graph)
+    assert case.target.label == "rtx-4090"
+    assert case.conditions == RunConditions("amp-fp16", "nhwc", compiled=True, fast_norm=True)
+    assert case.networks.names == ("test_vit",)  # the other row is another model: 99 M parameters
+    assert case.networks.measured.tolist() == [1.5e-3]
+    assert not read_case(f"{table},rtx-4090,fp32,nchw", load_graph).conditions.compiled
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("t.csv,rtx-4090,fp32", "expected TABLE,DEVICE,PRECISION,LAYOUT"),
+        ("t.csv,rtx-4090,fp32,nchw,quick", "expected TABLE,DEVICE,PRECISION,LAYOUT"),
+        ("missing.csv,rtx-4090,fp32,nchw", "missing.csv: cannot be read"),
+    ],
+)
+def test_a_case_that_makes_no_sense_is_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_case(text, load_graph)

@@ -24,12 +24,11 @@ from costmodel.errors import UsageError
 from costmodel.estimation import resolve_target
 from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.device_factors import network_times, sum_rows
-from costmodel.measurement.matching import GraphSource, Skipped, choose, labels, timm_cases
+from costmodel.measurement.matching import GraphSource
+from costmodel.measurement.measured_files import Request, validate_file
 from costmodel.measurement.network_fit import fit_networks
 from costmodel.measurement.networks import Networks
 from costmodel.measurement.residual_fit import fit_residuals
-from costmodel.measurement.timm_tables import read_timm_table
-from costmodel.measurement.validation import stack_cases
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.engine import BOUNDS
@@ -60,15 +59,18 @@ def read_case(text: str, load: GraphSource, limit: int | None = None) -> Measure
         raise UsageError(
             f"case {text!r}: expected TABLE,DEVICE,PRECISION,LAYOUT[,compiled][,fast-norm]"
         )
-    target = resolve_target(words[0])
-    conditions = RunConditions(
-        words[1], words[2], "compiled" in words[3:], "fast-norm" in words[3:]
+    request = Request(
+        precision=words[1],
+        layout=words[2],
+        compiled="compiled" in words[3:],
+        fast_norm="fast-norm" in words[3:],
+        limit=limit,
     )
-    rows = read_timm_table(Path(path))
-    named = choose(list(zip(labels(rows), rows, strict=True)), lambda pair: pair[0], None, limit)
-    skipped: list[Skipped] = []
-    cases = timm_cases(named, conditions, target.profile.kind, load, skipped)
-    return MeasuredCase(target, conditions, stack_cases(cases, conditions.policy, path))
+    runs = validate_file(Path(path), resolve_target(words[0]), request, load).runs
+    if len(runs) != 1:
+        raise UsageError(f"case {text!r}: its rows were measured in {len(runs)} ways, expected one")
+    run = runs[0]
+    return MeasuredCase(run.target, run.conditions, run.networks)
 
 
 def residual_sets(
