@@ -67,6 +67,14 @@ def test_one_core_boosts_and_all_cores_do_not() -> None:
     assert 1 < four < one < 4.0 / 3.5
 
 
+def test_all_cores_hold_the_sustained_clock_where_one_is_known() -> None:
+    """A Core i7-12700H: 2.3 GHz at 45 W, so 2.3 GHz x (115 / 45)^(1/3) = 3.144 GHz at 115 W."""
+    (clock,) = core_clock(device_columns([target("i7-12700h")]))
+    assert 2.3 * clock == pytest.approx(3.144, rel=1e-3)
+    half = core_clock(device_columns([target("i7-12700h@3")]))[0]
+    assert 2.3 * half == pytest.approx((3.144 * 4.7) ** 0.5, rel=1e-3)
+
+
 def test_cores_in_use_have_the_caches_of_their_clusters() -> None:
     """Two cores share each 32 MiB of last-level cache, every core has 512 KiB of its own."""
     devices = device_columns([target(f"epyc-73f3@{n}") for n in (1, 2, 3, 16)])

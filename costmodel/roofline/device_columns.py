@@ -30,6 +30,8 @@ class DeviceColumns:
     """Boost clock, Hz."""
     base_clock: Array
     """Base clock, Hz."""
+    sustained_clock: Array
+    """Clock of all units under lasting load, Hz, NaN where nobody states it."""
     vector_lanes: Array
     """float32 fused multiply-add lanes per unit."""
     dram_bandwidth: Array
@@ -94,6 +96,7 @@ def device_columns(targets: Sequence[Target]) -> DeviceColumns:
         units=column([t.profile.units * t.share for t in targets]),
         clock=column([p.clock("boost") for p in profiles]),
         base_clock=column([p.clock("base") for p in profiles]),
+        sustained_clock=column([p.clock("sustained") for p in profiles]),
         vector_lanes=column(
             [None if (v := p.compute.vector_lanes) is None else v.si for p in profiles]
         ),

@@ -2,7 +2,7 @@
 
 What differs from GPUs, and is a law of its own here:
 
-- *clock*: one core alone runs at the boost clock, all together at the base clock.
+- *clock*: one core alone runs at the boost clock, all together at the sustained or base clock.
 - *vectors*: channels of the output fill vector registers; the last one may be part empty.
 - *cores*: products reach a share of the peak, and lose rows to blocking on every core.
 - *allocate*: caches read a line of memory before it is written, so a write moves twice its bytes.
@@ -36,7 +36,7 @@ from costmodel.roofline.operators import OperatorColumns
 Array = np.ndarray
 
 CPU_LAWS: dict[str, str] = {
-    "clock": "a CPU core alone runs at its boost clock, all together at the base clock",
+    "clock": "a CPU core alone runs at its boost clock, all together at the sustained or base one",
     "threads": "a CPU core alone cannot draw the whole memory bandwidth",
     "allocate": "a CPU's caches read a line of memory before it is written",
     "vectors": "a CPU's vector registers are filled in part by the last channels",
@@ -94,10 +94,12 @@ def cpu_times(
 def core_clock(devices: DeviceColumns) -> Array:
     """(devices,) clock of the cores in use over the base clock, which their peaks are quoted at.
 
-    The boost clock for one core of many, the base clock for all of them, geometrically between.
+    The boost clock for one core of many, the sustained clock for all of them, geometrically
+    between; the base clock, which the vendor guarantees, where no sustained clock is known.
     """
     boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
-    return np.asarray(boost ** (1 - devices.core_share))
+    together = np.nan_to_num(devices.sustained_clock / devices.base_clock, nan=1.0)
+    return np.asarray(boost ** (1 - devices.core_share) * together**devices.core_share)
 
 
 def filled_lanes(columns: Array, lanes: Array) -> Array:
