@@ -31,7 +31,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from costmodel.formulas.columns import columns_of
 from costmodel.tracing.eager import trace
-from costmodel.tracing.source import building_on, load_source
+from costmodel.tracing.building import building_on
+from costmodel.tracing.source import load_source
 
 MODELS = (
     "timm:resnet50", "timm:mobilenetv2_100", "timm:vit_base_patch16_224",

@@ -1,12 +1,31 @@
-"""Files written in one step: a reader sees the old content or the new one, never half of it."""
+"""Where files are kept, and how they are written: in one step.
+
+A reader sees the old content or the new one, never half of it.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+CACHE_VARIABLE = "COSTMODEL_CACHE"
+"""Environment variable that names another folder."""
+
+
+def cache_folder() -> Path:
+    """For what can be made again: $COSTMODEL_CACHE, or the user's cache folder of the platform."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        return Path(base) / "costmodel" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "costmodel"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costmodel"
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from costmodel import files
 from costmodel.cli import main
 from costmodel.errors import TraceError, UnknownNameError
 from costmodel.estimation import estimate
@@ -197,5 +198,5 @@ def test_each_platform_has_its_folder(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/u", **variables}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cache.sys, "platform", platform)
-    assert cache.cache_folder() == Path(expected)
+    monkeypatch.setattr(files.sys, "platform", platform)
+    assert files.cache_folder() == Path(expected)

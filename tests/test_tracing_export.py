@@ -269,6 +269,9 @@ def test_a_symbolic_graph_is_not_estimated_by_accident(pointwise: cm.Graph) -> N
     ("symbolic", "message"),
     [
         ({"batch": 7}, "no dimension 7"),
+        ({"batch": True}, "symbolic size 'batch': True is no dimension; expected a number such as"),
+        ({"batch": "0"}, "'0' is no dimension"),
+        ({"batch": [0]}, r"\[0\] is no dimension"),
         ({"batch": 0, "samples": 0}, "are the same one"),
         ({"batch": [(3, 0)]}, "no tensor input 3"),
         ({"my batch": 0}, "expected a name"),

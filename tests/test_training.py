@@ -215,6 +215,47 @@ def test_attention_has_one_operator_each_way() -> None:
     assert not copies, "the fused kernel stores heads side by side"
 
 
+class Halves(nn.Module):
+    """A convolution, a group norm, and a convolution of half of the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(8, 8, 3, padding=1)
+        self.norm = nn.GroupNorm(2, 8)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.norm(self.first(x))[:, :4]).mean((2, 3))
+        return y
+
+
+@pytest.mark.parametrize("autocast", [None, "float16"])
+def test_a_channels_last_step_copies_where_the_gpu_has_no_kernel(autocast: str | None) -> None:
+    """Once to contiguous for the group norm, once back for the convolution of a slice."""
+
+    def copies(graph: cm.Graph) -> list[tuple[str, tuple[int, ...] | None]]:
+        written = [(op, graph.tensors[op.outputs[0]]) for op in graph.ops]
+        return [(y.dtype, y.strides) for op, y in written if op.target == "aten::clone"]
+
+    shape, half = (2, 8, 6, 6), (6 * 6 * 4, 1, 6 * 4, 4)
+    step = cm.trace_training_step(Halves(), shape, autocast=autocast, layout="nhwc")
+    dtypes = [autocast or "float32"] * 2
+    assert copies(step) == list(zip(dtypes, [None, half], strict=True))
+    inference = cm.trace(Halves(), shape, autocast=autocast, layout="nhwc")
+    assert copies(inference) == copies(step)
+    for elsewhere in ({"layout": "nchw"}, {"layout": "nhwc", "device_type": "cpu"}):
+        assert copies(cm.trace_training_step(Halves(), shape, autocast=autocast, **elsewhere)) == []
+
+
+def test_a_groups_gradient_flows_through_its_copies() -> None:
+    """The weights before the copies are trained: first convolution 8 x 8 x 9 each way."""
+    step = cm.trace_training_step(Halves(), (2, 8, 6, 6), layout="nhwc")
+    macs = macs_by_phase(step)
+    first, half = 2 * 36 * 8 * 8 * 9, 2 * 36 * 4 * 4 * 9
+    assert macs["forward"] == first + half
+    assert macs["backward"] == first + 2 * half
+
+
 # ----------------------------------------------------------------------- checkpointing
 
 

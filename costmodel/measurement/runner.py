@@ -167,7 +167,9 @@ def _build(job: Job) -> tuple[nn.Module, tuple[Any, ...]]:
     if is_operator(job.source):
         model, shapes = build_operator(job.source)
         return model, tuple(torch.randn(shape) for shape in shapes)
-    from costmodel.tracing.source import building_on, load_source, set_fast_norms
+    from costmodel.tracing.building import building_on
+    from costmodel.tracing.source import load_source
+    from costmodel.tracing.timm_models import set_fast_norms
 
     kind = job.source.partition(":")[0]
     if kind == "hf" or job.source.lower().endswith((".onnx", ".pt2")):

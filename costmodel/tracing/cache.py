@@ -14,8 +14,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -26,10 +24,9 @@ from typing import Any, NamedTuple
 
 from costmodel import __version__
 from costmodel.errors import GraphError, UsageError
-from costmodel.files import replace_file
+from costmodel.files import cache_folder, replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
 
-ENVIRONMENT_VARIABLE = "COSTMODEL_CACHE"
 SUFFIX = ".json.gz"
 KEPT_KINDS = ("zoo", "timm", "torchvision", "hf")
 """Kinds of sources whose models come from installed packages."""
@@ -45,18 +42,6 @@ class CacheInfo(NamedTuple):
     entries: int
     bytes: int
     """On disk."""
-
-
-def cache_folder() -> Path:
-    """Where graphs are kept: $COSTMODEL_CACHE, or the user's cache folder of the platform."""
-    if chosen := os.environ.get(ENVIRONMENT_VARIABLE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-        return Path(base) / "costmodel" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "costmodel"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costmodel"
 
 
 def is_kept(source: str, conditions: dict[str, Any]) -> bool:

@@ -152,9 +152,8 @@ def places_of(
     for name, where in symbolic.items():
         if not name.isidentifier():
             raise UsageError(f"symbolic size {name!r}: expected a name such as 'batch'")
-        pairs = [(0, where)] if isinstance(where, int) else [(i, d) for i, d in where]
         found = []
-        for index, dimension in pairs:
+        for index, dimension in _pairs_of(name, where):
             if not 0 <= index < len(tensors):
                 raise UsageError(
                     f"symbolic size {name!r}: no tensor input {index}, there are {len(tensors)}"
@@ -178,6 +177,19 @@ def places_of(
             )
         result[name] = tuple(found)
     return result
+
+
+def _pairs_of(name: str, where: Any) -> list[Place]:
+    """(input, dimension) pairs of what the user wrote; a bare number is one of the first input."""
+    pairs = where if isinstance(where, (list, tuple)) else [(0, where)]
+    for pair in pairs:
+        whole = isinstance(pair, (list, tuple)) and all(type(number) is int for number in pair)
+        if not whole or len(pair) != 2:
+            raise UsageError(
+                f"symbolic size {name!r}: {where!r} is no dimension; expected a number such as 0, "
+                "or a list of (input, dimension) pairs"
+            )
+    return [(index, dimension) for index, dimension in pairs]
 
 
 def _at_least(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,7 +11,10 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from costmodel.tracing.device_kernels import Attention
 from costmodel.tracing.tape import Tape
+
+ATTENTION = "aten::scaled_dot_product_attention"
 
 FREE = frozenset(
     {
@@ -55,17 +60,30 @@ def _schema_of(func: OpOverload) -> _Schema:
     return _Schema(target, names, is_view, frozenset(written))
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Puts every operator that reaches the dispatcher on the tape.
+class Resting:
+    """What can look away: while `depth` is above zero nothing is recorded.
 
-    While `depth` is above zero nothing is recorded: a composite operator (linear, attention) has
-    been recorded as one and its parts are running.
+    So it is while the parts run of a composite (linear, attention) that is recorded as one.
     """
+
+    depth = 0
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Record nothing while this lasts."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+
+class Recorder(Resting, TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Puts every operator that reaches the dispatcher on the tape."""
 
     def __init__(self, tape: Tape) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tape = tape
-        self.depth = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -112,6 +130,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             outputs = [t for name, v in named if name in schema.written for t in tensors_in(v)]
         if outputs:
             self.tape.emit(schema.target, inputs, outputs, attrs, schema.is_view)
+
+    def attention(self, call: Attention, result: torch.Tensor) -> None:
+        """Put an attention on the tape as one operator."""
+        self.tape.emit(ATTENTION, call[:4], (result,), call.attrs)
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:

@@ -18,27 +18,25 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.graph import Graph
-from costmodel.tracing.building import WeightsLeftEmpty
+from costmodel.tracing.building import IMAGE, build_on_meta, sample_of
 from costmodel.tracing.eager import trace
+from costmodel.tracing.timm_models import (
+    fused_attention,
+    load_timm,
+    reparameterized_form,
+    set_fast_norms,
+)
 from costmodel.tracing.training import trace_training_step
 from costmodel.tracing.training_step import step_of
 from costmodel.tracing.trust import code_file, require_trust
-
-IMAGE = (3, 224, 224)
-"""Input of a vision model that states none: channels, height, width."""
-
-_DEVICE: ContextVar[str] = ContextVar("device models are built on", default="meta")
 
 
 class Source(NamedTuple):
@@ -90,61 +88,12 @@ def load_graph(
         found = load_source(source, batch, input_shape)
         if fast_norm:
             set_fast_norms(found.model)
-        model = _reparameterized(found.model) if reparameterized else found.model
+        model = reparameterized_form(found.model) if reparameterized else found.model
         if step is not None:
             return trace_training_step(
                 model, *found.inputs, name=found.name, step=step, **conditions
             )
         return trace(model, *found.inputs, name=found.name, **conditions)
-
-
-@contextmanager
-def building_on(device: str) -> Iterator[None]:
-    """Build models on another device than meta: with real weights, for measuring."""
-    token = _DEVICE.set(device)
-    try:
-        yield
-    finally:
-        _DEVICE.reset(token)
-
-
-def set_fast_norms(model: nn.Module) -> None:
-    """Let timm's norms run in the precision of autocast.
-
-    They remember the library's option from when they were built. Set afterwards, for a model that
-    runs itself while it is built does so on meta, where the option asks for an autocast that is not
-    there.
-    """
-    for module in model.modules():
-        if hasattr(module, "_fast_norm"):
-            module._fast_norm = True  # type: ignore[assignment]
-
-
-@contextmanager
-def fused_attention(enabled: bool) -> Iterator[None]:
-    """timm's models write their attention's scores out, while they are built with it off."""
-    if enabled:
-        yield
-        return
-    try:
-        from timm.layers import set_fused_attn, use_fused_attn
-    except ImportError:
-        raise UsageError(_extra("timm")) from None
-    before = use_fused_attn()
-    set_fused_attn(False)
-    try:
-        yield
-    finally:
-        set_fused_attn(before)
-
-
-def _reparameterized(model: nn.Module) -> nn.Module:
-    try:
-        from timm.utils.model import reparameterize_model
-    except ImportError:
-        raise UsageError(_extra("timm")) from None
-    with torch.device("meta"):
-        return reparameterize_model(model)  # type: ignore[no-any-return]
 
 
 def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None = None) -> Source:
@@ -178,67 +127,19 @@ def load_source(source: str, batch: int = 1, input_shape: Sequence[int] | None =
     return Source(name, model, (sample_of(batch, input_shape or sample),))
 
 
-def sample_of(batch: int, sample: Sequence[int]) -> torch.Tensor:
-    """So many samples of a shape, as a float32 tensor on the meta device."""
-    if any(size < 1 for size in sample):
-        raise UsageError(f"input shape {tuple(sample)}: sizes must be positive")
-    return torch.empty((batch, *sample), device="meta")
-
-
-def build_on_meta(what: str, factory: Callable[[], Any]) -> Any:
-    """Run a factory on the meta device; for real if it needs values."""
-    try:
-        with torch.device(_DEVICE.get()), WeightsLeftEmpty():
-            return factory()
-    except (Exception, SystemExit) as first:
-        try:
-            return factory()
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise TraceError(f"{what}: could not be built: {reason}") from first
-
-
-def _check(kind: str, name: str, known: Iterable[str]) -> None:
-    if name not in (names := set(known)):
-        raise UnknownNameError(f"{kind} model", name, names)
-
-
 def _from_zoo(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
     from costmodel import zoo
 
-    _check("zoo", name, zoo.names())
+    if name not in zoo.names():
+        raise UnknownNameError("zoo model", name, zoo.names())
     return build_on_meta(f"zoo:{name}", lambda: zoo.create(name)), zoo.input_shape(name)
-
-
-def _from_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
-    try:
-        import timm
-    except ImportError:
-        raise UsageError(_extra("timm")) from None
-    if not timm.is_model(name.partition(".")[0]):  # knows the names of former releases too
-        _check("timm", name.partition(".")[0], timm.list_models())
-    model = build_on_meta(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
-    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
-    sample = tuple(config.get("input_size", IMAGE))
-    if input_shape is not None and tuple(input_shape) != sample:
-        # Models with position embeddings must be built for their image size; others take no size.
-        try:
-            with torch.device(_DEVICE.get()):
-                model = timm.create_model(name, pretrained=False, img_size=input_shape[-1])
-        except TypeError:
-            pass
-    return model, sample
 
 
 _LOADERS: dict[str, Callable[[str, Sequence[int] | None], tuple[nn.Module, Sequence[int]]]] = {
     "zoo": _from_zoo,
-    "timm": _from_timm,
+    "timm": load_timm,
 }
 _KINDS = (*_LOADERS, "torchvision", "hf")
-
-
-def _extra(package: str) -> str:
-    return f"{package} is not installed; install it with: pip install 'roofline-costmodel[zoo]'"
 
 
 def _suggestions(name: str) -> list[str]:

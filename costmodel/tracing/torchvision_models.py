@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from costmodel.errors import UnknownNameError, UsageError
-from costmodel.tracing.source import IMAGE, build_on_meta, sample_of
+from costmodel.tracing.building import IMAGE, build_on_meta, sample_of
 
 PHOTO = (3, 480, 640)
 """The commonest size of COCO's photos; detectors resize it to their own."""

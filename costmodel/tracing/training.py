@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.checkpointing import run_checkpointed
+from costmodel.tracing.device_kernels import DeviceKernels
 from costmodel.tracing.device_typed import autocasting, fake_copy
 from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import tensors_in
 from costmodel.tracing.tape import Tape, Weight
-from costmodel.tracing.training_attention import RECORDER, WholeAttention
+from costmodel.tracing.training_attention import RECORDER
 from costmodel.tracing.training_forward import Call, CallRecorder, Replay
 from costmodel.tracing.training_graph import batched_sizes, reused_memory, split_gradients
 from costmodel.tracing.training_optimizer import make_optimizer
@@ -191,7 +192,7 @@ class _Run(NamedTuple):
             calls.paths.following(),
             autocasting(self.device_type, self.autocast),
             calls,
-            WholeAttention(calls, self.device_type),
+            DeviceKernels(calls, self.device_type),
         ):
             loss = self.loss(fakes(*given[0], **given[1]))
         return calls.calls, fakes, given, loss

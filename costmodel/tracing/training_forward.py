@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from costmodel.tracing.device_kernels import Attention
 from costmodel.tracing.modules import ModulePaths
-from costmodel.tracing.recorder import tensors_in
-from costmodel.tracing.training_attention import Attention, differentiable_attention
+from costmodel.tracing.recorder import Resting, tensors_in
+from costmodel.tracing.training_attention import differentiable_attention
 
 NATIVE: dict[Any, Any] = {
     torch.ops.aten.cudnn_batch_norm.default: torch.ops.aten.native_batch_norm.default,
@@ -37,21 +38,20 @@ class Call(NamedTuple):
     module: str
 
 
-class CallRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class CallRecorder(Resting, TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down every call that returns tensors, with the path of the running module."""
 
     def __init__(self, paths: ModulePaths) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.paths = paths
-        self.resting = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not self.resting and tensors_in(result):
+        if not self.depth and tensors_in(result):
             self.calls.append(Call(func, args, kwargs, result, self.paths.current))
         return result
 

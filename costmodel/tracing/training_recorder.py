@@ -9,8 +9,7 @@ counters are single numbers on the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,15 +50,6 @@ class TrainingRecorder(Recorder):  # type: ignore[no-untyped-call]
                 self._remember_module()
             self.record(func, args, kwargs, result)
         return result
-
-    @contextmanager
-    def resting(self) -> Iterator[None]:
-        """Record nothing while this lasts."""
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
 
     def _remember_module(self) -> None:
         """Nodes that autograd made since the last operator are this module's."""

@@ -22,6 +22,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from costmodel.errors import UsageError
+from costmodel.files import cache_folder
 
 ENVIRONMENT_VARIABLE = "COSTMODEL_TRUST"
 SETTINGS = ("always", "ask", "never")
@@ -66,7 +67,7 @@ def require_trust(path: Path, folder: Path | None = None) -> None:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    mark = (folder or _folder()) / digest
+    mark = (folder or cache_folder() / "trusted") / digest
     if setting != "always" and not _TRUSTING.get() and not _is_marked(mark):
         if setting == "ask":
             _ask(path)
@@ -80,12 +81,6 @@ def require_trust(path: Path, folder: Path | None = None) -> None:
         with suppress(OSError):  # a folder that cannot be written to: it is said again
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-
-
-def _folder() -> Path:
-    from costmodel.tracing.cache import cache_folder
-
-    return cache_folder() / "trusted"
 
 
 def _is_marked(mark: Path) -> bool:
