@@ -30,8 +30,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from costmodel.formulas.columns import columns_of
-from costmodel.tracing.eager import trace
 from costmodel.tracing.building import building_on
+from costmodel.tracing.eager import trace
 from costmodel.tracing.source import load_source
 
 MODELS = (
