@@ -1,10 +1,11 @@
 """Few-shot refinement: up to ten measured models tell how a device departs from its profile.
 
-A handful of device factors is fitted by regularised least squares on the logarithm of time; each
-has a log-normal prior centred at 1. Whether they are used at all, and how far the prior lets them
-go, is decided by leave-one-out cross-validation: unless they predict the models left out better
-by more than one standard error, the spec-only estimate stays as it is. (The one-standard-error
-rule: Breiman et al., Classification and Regression Trees, 1984.)
+A handful of device factors is fitted by regularised least squares on the logarithm of time. Their
+prior is log-normal, centred at 1, and has a part in common: a device that is slower than its
+profile in one way is mostly slower in others. Whether they are used at all, and how far the prior
+lets them go, is decided by leave-one-out cross-validation: unless they predict the models left out
+better by more than one standard error, the spec-only estimate stays as it is. (The
+one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984.)
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ PRIOR: dict[str, float] = {
     "launch": 0.5,
 }
 """Standard deviation of the logarithm of each factor, from one device to the next."""
+COMMON = 0.1
+"""The same of what all factors have in common, by which the whole device is faster or slower."""
 WIDTHS = (0.25, 1.0)
-"""Multiples of the prior's width that cross-validation chooses from."""
+"""Multiples of each factor's own width that cross-validation chooses from."""
 NOISE = 0.08
 """Log error of a single model that the factors cannot explain."""
 ROBUST = 1.5
@@ -116,8 +119,7 @@ def refine(
     spec_only = np.abs(log_time(np.zeros(len(names))) - truth)
     best: tuple[float, Array, Array] | None = None
     for width in WIDTHS:
-        prior = width * np.array([PRIOR[name] for name in names])
-        point, errors = _fit(log_time, truth, prior)
+        point, errors = _fit(log_time, truth, _precision(width))
         if best is None or errors.mean() < best[0]:
             best = float(errors.mean()), point, errors
     assert best is not None
@@ -134,6 +136,14 @@ def refine(
 
 def _factors(point: Array) -> DeviceFactors:
     return DeviceFactors(*np.exp(point).tolist())
+
+
+def _precision(width: float) -> Array:
+    """(factors, factors) inverse covariance of the logarithms of the factors before any data."""
+    names = DeviceFactors.names()
+    faster = np.array([-1.0 if name == "launch" else 1.0 for name in names])
+    own = width * np.array([PRIOR[name] for name in names])
+    return np.asarray(np.linalg.inv(COMMON**2 * np.outer(faster, faster) + np.diag(own**2)))
 
 
 def _fit(log_time: Callable[[Array], Array], truth: Array, prior: Array) -> tuple[Array, Array]:
@@ -161,12 +171,12 @@ def _slope(log_time: Callable[[Array], Array], point: Array, step: float = 0.02)
 
 
 def _solve(slope: Array, goal: Array, prior: Array) -> Array:
-    """Regularised least squares, robust by reweighting (Huber's weights)."""
+    """Least squares with a prior's inverse covariance, robust by reweighting (Huber's weights)."""
     weight = np.ones(len(goal))
     point = np.zeros(len(prior))
     for _ in range(8):
         weighted = slope * weight[:, None]
-        normal = weighted.T @ slope / NOISE**2 + np.diag(prior**-2.0)
+        normal = weighted.T @ slope / NOISE**2 + prior
         point = np.linalg.solve(normal, weighted.T @ goal / NOISE**2)
         residual = np.abs(goal - slope @ point) / NOISE
         weight = np.minimum(1, ROBUST / np.maximum(residual, 1e-12))
