@@ -76,16 +76,16 @@ def test_known_departures_are_recovered(networks: Networks) -> None:
     assert refined.refinement.factors.bandwidth < 0.95
 
 
-def test_one_model_of_a_slow_device_says_that_other_kinds_of_work_are_slow_too(
+def test_slow_launches_and_lanes_say_that_products_are_slow_too(
     networks: Networks,
 ) -> None:
-    """All factors share a part: launch-bound models alone slow the matrix rate as well."""
+    """All factors share a part: models bound by launches and lanes slow the matrix rate as well."""
     target = resolve_target("a100-pcie-40gb")
     measured = measured_with(networks, DeviceFactors(0.75, 0.75, 0.75, 0.75, 1 / 0.75))
     small = np.flatnonzero([name.endswith("batch 1") for name in measured.names])
     found = refine(take(measured, small), target)
     assert found.refined
-    assert found.factors.matrix < 0.95
+    assert found.factors.matrix < 0.98
     assert found.factors.launch > 1.05
 
 
