@@ -468,10 +468,6 @@ class Constants:
         10, 0, 50, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
-    cpu_repack_pass: float = _constant(
-        2.78, 0, 8, "1",
-        "further passes over a convolution's weights, rearranged at every call", _CPU,
-    )  # fmt: skip
     cpu_reorder_pass: float = _constant(
         4.25, 0, 10, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
@@ -503,6 +499,10 @@ class Constants:
     cpu_moved_cycles: float = _constant(
         18.5, 0.1, 60, "cycles",
         "per element copied into another order or place, the same", _CPU,
+    )  # fmt: skip
+    cpu_weight_cycles: float = _constant(
+        8.5, 0.1, 60, "cycles",
+        "per weight of a convolution that compiled code lays out channels-last, the same", _CPU,
     )  # fmt: skip
     cpu_library_light: float = _constant(
         1.78, 0.02, 4, "cycles",

@@ -6,9 +6,10 @@ What differs from GPUs, and is a law of its own here:
 - *vectors*: channels of the output fill vector registers; the last one may be part empty.
 - *cores*: products reach a share of the peak, and lose rows to blocking on every core.
 - *allocate*: caches read a line of memory before it is written, so a write moves twice its bytes.
-- *repack*: libraries compute convolutions in blocks of channels. Unless weights were packed
-  beforehand they are rearranged at every call, and NCHW images to blocks and back in eager mode.
-  Small images take a plain matrix product instead.
+- *repack*: libraries compute convolutions in blocks of channels, and rearrange NCHW images to
+  blocks and back in eager mode; small images take a plain matrix product instead. Compilers lay
+  images out channels-last once, but the weights at every call, element by element, unless they
+  were packed beforehand.
 - *elements*: exponentials, normalisations and copies cost clock cycles, whatever the caches hold.
 - *pages*: tensors as large as the allocator's mapping threshold are new memory each time, which
   the system hands out, cleared, page by page.
@@ -41,7 +42,7 @@ CPU_LAWS: dict[str, str] = {
     "allocate": "a CPU's caches read a line of memory before it is written",
     "vectors": "a CPU's vector registers are filled in part by the last channels",
     "cores": "CPU cores reach a share of their peak in products, and lose rows to blocking",
-    "repack": "CPU libraries rearrange weights and images of convolutions at every call",
+    "repack": "weights and images of convolutions are rearranged at every call on CPUs",
     "elements": "exponentials, norms and copies take a CPU core clock cycles per element",
     "pages": "large tensors on CPUs are memory that the system hands out page by page",
 }
@@ -160,7 +161,8 @@ class _Run:
         ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
-        return np.asarray(time + self._cycles() / (self.cores * self.hertz))
+        cycles = self._cycles() + self._layout_cycles()
+        return np.asarray(time + cycles / (self.cores * self.hertz))
 
     def _share(self) -> Array:
         """Of the peak that matrix products and convolutions reach."""
@@ -194,6 +196,15 @@ class _Run:
         cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
         return np.asarray(np.where(alone, cycles, 0.0))
 
+    def _layout_cycles(self) -> Array:
+        """Clock cycles to lay the weights of compiled convolutions out channels-last."""
+        ops = self.ops
+        if not self.on("repack"):
+            return np.zeros((1, 1, 1))
+        weights = ops.weight_bytes / np.where(ops.half, 2, 4)
+        cycles = self.constants.cpu_weight_cycles * weights
+        return np.asarray(np.where(ops.compiled & self._repacked(), cycles, 0.0))
+
     def _per_byte(self, distance: Array) -> Array:
         """Seconds per byte for data last touched so many bytes ago."""
         if not self.on("residency"):
@@ -213,8 +224,6 @@ class _Run:
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("repack"):
-            again = np.where(self._repacked(), constants.cpu_repack_pass, 0.0)
-            total = total + again * weights
             planar = self.blocked & ~ops.channels_last & ~ops.compiled
             total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
         if self.on("passes"):
