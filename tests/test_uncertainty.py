@@ -60,6 +60,15 @@ def test_spread_is_found_where_there_is_data_and_stays_wide_elsewhere() -> None:
     assert found.of_kind("uncovered") == UNCOVERED
 
 
+def test_no_kind_is_less_sure_than_operators_without_a_formula() -> None:
+    """Small shares with large errors must not make a network of that kind uncertain without end."""
+    pytest.importorskip("scipy")
+    shares = np.tile([0.99, 0.0, 0.01], (50, 1))
+    errors = np.full(50, 0.8)
+    found = fit_residuals([errors], KINDS, [shares], "gpu", "eager", "fp32", "made up")
+    assert max(found.kinds.values()) <= UNCOVERED * (1 + 1e-9)
+
+
 def test_coverage_of_new_networks_is_what_it_says() -> None:
     pytest.importorskip("scipy")
     errors, shares = made_up(1000, 1, (0.02, 0.3, 0.1))
@@ -198,20 +207,25 @@ def test_a_case_is_the_rows_of_its_table_under_the_conditions_it_states(tmp_path
         "model,infer_img_size,infer_batch_size,infer_step_time,param_count\n"
         f"test_vit,64,2,1.5,{parameters:.2f}\ntest_byobnet,64,2,2.5,99\n"
     )
-    case = read_case(f"{table},rtx-4090,amp-fp16,nhwc,compiled,fast-norm", load_graph)
-    assert case.target.label == "rtx-4090"
-    assert case.conditions == RunConditions("amp-fp16", "nhwc", compiled=True, fast_norm=True)
-    assert case.networks.names == ("test_vit",)  # the other row is another model: 99 M parameters
-    assert case.networks.measured.tolist() == [1.5e-3]
-    assert not read_case(f"{table},rtx-4090,fp32,nchw", load_graph).conditions.compiled
+    constants = tmp_path / "constants.json"
+    constants.write_text('{"constants": {"launch": 5e-6}}')
+    text = f"{table}@rtx-4090,amp-fp16,fast-norm,constants={constants}"
+    ((run, used),) = read_case(text, load_graph)
+    assert run.target.label == "rtx-4090"
+    assert run.conditions == RunConditions("amp-fp16", "nchw", fast_norm=True)
+    assert run.networks.names == ("test_vit",)  # the other row is another model: 99 M parameters
+    assert run.networks.measured.tolist() == [1.5e-3]
+    assert (used.launch, used.overlap) == (5e-6, DEFAULT.overlap)
+    ((_, shipped),) = read_case(f"{table}@rtx-4090,fp32", load_graph)
+    assert shipped == DEFAULT
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("t.csv,rtx-4090,fp32", "expected TABLE,DEVICE,PRECISION,LAYOUT"),
-        ("t.csv,rtx-4090,fp32,nchw,quick", "expected TABLE,DEVICE,PRECISION,LAYOUT"),
-        ("missing.csv,rtx-4090,fp32,nchw", "missing.csv: cannot be read"),
+        ("missing.csv,fp32", "missing.csv: cannot be read"),
+        ("missing.csv@rtx-4090,fp32", "missing.csv: cannot be read"),
+        ("missing.csv@rtx-4090,constants=none.json", "none.json: not a file of constants"),
     ],
 )
 def test_a_case_that_makes_no_sense_is_refused(text: str, said: str) -> None:

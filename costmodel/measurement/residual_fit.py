@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.roofline.interval import LEVEL, UNSEEN, Residuals
+from costmodel.roofline.interval import LEVEL, UNCOVERED, UNSEEN, Residuals
 
 Array = np.ndarray
 
 PRIOR_WIDTH = 1.0
 """Standard deviation of the logarithm of a kind's spread around `UNSEEN`, before any data."""
+FEWEST = 20
+"""Networks that quantiles take at least."""
 FLOOR_START = 0.05
 FLOOR_LEAST = 0.03
 """The same device under two releases of a framework differs by about as much."""
@@ -31,7 +33,8 @@ def fit_residuals(
     """Spread of the log errors, and the quantile that puts `LEVEL` of them inside.
 
     A Laplace likelihood of the errors whose scale is the spread, with a log-normal prior on each
-    kind: what the networks hardly contain stays at `UNSEEN`.
+    kind: what the networks hardly contain stays at `UNSEEN`. No kind is less sure than operators
+    without a formula.
 
     Args:
         log_errors: log(measured / predicted), one array (networks,) per device.
@@ -52,8 +55,8 @@ def fit_residuals(
             "fitting needs scipy; install it with: pip install 'roofline-costmodel[fit]'"
         ) from None
     error, share = np.abs(np.concatenate(log_errors)), np.concatenate(shares)
-    if len(error) < 20:
-        raise UsageError(f"{len(error)} networks are too few for quantiles; 20 are the least")
+    if len(error) < FEWEST:
+        raise UsageError(f"{len(error)} networks are too few for quantiles; {FEWEST} are the least")
     start = np.log(np.array([FLOOR_START, *[UNSEEN] * len(names)]))
 
     def residuals_at(point: Array) -> Residuals:
@@ -68,7 +71,7 @@ def fit_residuals(
         prior = ((point - start) ** 2)[1:].sum() / (2 * PRIOR_WIDTH**2)
         return float((np.log(spread) + np.sqrt(2) * error / spread).sum() + prior)
 
-    bounds = [(np.log(FLOOR_LEAST), None), *[(None, None)] * len(names)]
+    bounds = [(np.log(FLOOR_LEAST), None), *[(None, np.log(UNCOVERED))] * len(names)]
     found = residuals_at(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
     quantile = conformal_quantile(error / found.spread(names, share))
     medians = [float(np.median(errors)) for errors in log_errors]

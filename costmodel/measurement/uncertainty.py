@@ -1,17 +1,18 @@
 """Spread of the residuals on devices that were not fitted to, as `roofline/residuals.json`.
 
     python -m costmodel.measurement.uncertainty -o FILE
-        --case TABLE,DEVICE,PRECISION,LAYOUT[,compiled][,fast-norm] [--case ...]
-        [--rotate] [--limit N]
+        --case FILE@DEVICE[,PRECISION][,fast-norm][,constants=FILE.json] [--case ...] [--limit N]
 
-Each case is a table of measured networks and the device it was measured on. Without --rotate the
-constants are those that ship, so the devices must not be among the ones they were fitted on; with
-it, every device is predicted from constants fitted to all other devices of the cases.
+Each case is a file of measured networks that `costmodel validate` reads and the device they were
+measured on, under the conditions that the file states. The constants are those that ship, or those
+that `costmodel fit` wrote without the device: the device must not be among the ones they were
+fitted on.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,15 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.estimation import resolve_target
-from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.device_factors import network_times, sum_rows
+from costmodel.measurement.fit import parse_source, read_constants
 from costmodel.measurement.matching import GraphSource
 from costmodel.measurement.measured_files import Request, validate_file
-from costmodel.measurement.network_fit import fit_networks
-from costmodel.measurement.networks import Networks
-from costmodel.measurement.residual_fit import fit_residuals
-from costmodel.roofline.ceilings import Target
+from costmodel.measurement.residual_fit import FEWEST, fit_residuals
+from costmodel.measurement.validation import Run
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.engine import BOUNDS
 from costmodel.roofline.interval import LEVEL, Residuals, time_shares
@@ -40,82 +38,63 @@ DIGITS = 3
 """Significant digits of the numbers in the file."""
 
 
-class MeasuredCase(NamedTuple):
-    """Networks measured in one way on one device."""
+class JudgedRun(NamedTuple):
+    """Networks measured in one way on one device, and constants not fitted to that device."""
 
-    target: Target
-    conditions: RunConditions
-    networks: Networks
+    run: Run
+    constants: Constants
 
-
-def read_case(text: str, load: GraphSource, limit: int | None = None) -> MeasuredCase:
-    """A case from "TABLE,DEVICE,PRECISION,LAYOUT[,compiled][,fast-norm]".
-
-    Raises:
-        UsageError: if the text or the table makes no sense.
-    """
-    path, *words = text.split(",")
-    if len(words) < 3 or set(words[3:]) - {"compiled", "fast-norm"}:
-        raise UsageError(
-            f"case {text!r}: expected TABLE,DEVICE,PRECISION,LAYOUT[,compiled][,fast-norm]"
-        )
-    request = Request(
-        precision=words[1],
-        layout=words[2],
-        compiled="compiled" in words[3:],
-        fast_norm="fast-norm" in words[3:],
-        limit=limit,
-    )
-    runs = validate_file(Path(path), resolve_target(words[0]), request, load).runs
-    if len(runs) != 1:
-        raise UsageError(f"case {text!r}: its rows were measured in {len(runs)} ways, expected one")
-    run = runs[0]
-    return MeasuredCase(run.target, run.conditions, run.networks)
+    @property
+    def way(self) -> tuple[str, str, str]:
+        """Kind of device, execution and precision."""
+        conditions = self.run.conditions
+        return self.run.target.profile.kind, conditions.execution, conditions.precision
 
 
-def residual_sets(
-    cases: Sequence[MeasuredCase], *, rotate: bool = False, constants: Constants = DEFAULT
-) -> list[Residuals]:
-    """One set of residuals for each kind of device, execution and precision of the cases.
+def read_case(text: str, load: GraphSource, limit: int | None = None) -> list[JudgedRun]:
+    """Runs of a case "FILE@DEVICE[,PRECISION][,fast-norm][,constants=FILE.json]".
 
     Raises:
-        UsageError: if the cases do not suffice.
+        UsageError: if the text makes no sense or a file cannot be read.
+        UnknownNameError: for an unknown device or precision.
     """
-    constants_of = _rotated(cases) if rotate else {}
-    ways: dict[tuple[str, str, str], list[MeasuredCase]] = {}
-    for case in cases:
-        way = (case.target.profile.kind, case.conditions.execution, case.conditions.precision)
-        ways.setdefault(way, []).append(case)
-    return [
-        _fit_way(way, chosen, [constants_of.get(c.target.label, constants) for c in chosen])
-        for way, chosen in ways.items()
-    ]
+    place, *words = text.split(",")
+    source = parse_source(place)
+    if source.target is None:
+        raise UsageError(f"case {text!r}: kernels have no intervals; expected networks")
+    constants, precision = DEFAULT, None
+    for word in words:
+        if word.startswith("constants="):
+            constants = read_constants(Path(word.removeprefix("constants=")))
+        elif word != "fast-norm":
+            precision = word
+    request = Request(precision=precision, fast_norm="fast-norm" in words, limit=limit)
+    runs = validate_file(source.path, source.target, request, load).runs
+    return [JudgedRun(run, constants) for run in runs]
 
 
-def _rotated(cases: Sequence[MeasuredCase]) -> dict[str, Constants]:
-    """Constants for each device, fitted to eager runs on all devices but it."""
-    devices = sorted({case.target.label for case in cases})
-    found = {}
-    for device in devices:
-        others = [
-            (case.target, case.networks)
-            for case in cases
-            if case.target.label != device and not case.conditions.compiled
-        ]
-        if not others:
-            raise UsageError(f"--rotate: no other device than {device} to fit to")
-        found[device] = fit_networks(others)
-    return found
+def residual_sets(runs: Sequence[JudgedRun]) -> list[Residuals]:
+    """One set of residuals for each kind of device, execution and precision of the runs.
+
+    Raises:
+        UsageError: if a way of running has too few networks.
+    """
+    ways: dict[tuple[str, str, str], list[JudgedRun]] = {}
+    for judged in runs:
+        ways.setdefault(judged.way, []).append(judged)
+    return [_fit_way(way, chosen) for way, chosen in ways.items()]
 
 
-def _fit_way(
-    way: tuple[str, str, str], cases: Sequence[MeasuredCase], constants: Sequence[Constants]
-) -> Residuals:
+def _networks(runs: Sequence[JudgedRun], way: tuple[str, str, str]) -> int:
+    return sum(len(judged.run.networks) for judged in runs if judged.way == way)
+
+
+def _fit_way(way: tuple[str, str, str], runs: Sequence[JudgedRun]) -> Residuals:
     names: list[str] = []
     parts: list[tuple[str, Array, tuple[str, ...], Array]] = []
-    for case, used in zip(cases, constants, strict=True):
-        networks = case.networks
-        times = network_times(networks, case.target, used)
+    for run, constants in runs:
+        networks = run.networks
+        times = network_times(networks, run.target, constants)
         rows = times.total[0, 0]
         kinds, shares = time_shares(
             networks.kinds,
@@ -125,7 +104,7 @@ def _fit_way(
             len(networks),
         )
         errors = np.log(networks.measured / sum_rows(networks, rows))
-        parts.append((case.target.label, errors, kinds, shares))
+        parts.append((run.target.label, errors, kinds, shares))
         names = sorted({*names, *kinds})
     tables: dict[str, list[Array]] = {}
     errors_of: dict[str, list[Array]] = {}
@@ -167,21 +146,24 @@ def main(arguments: Sequence[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m costmodel.measurement.uncertainty")
     parser.add_argument("--case", action="append", required=True)
-    parser.add_argument("--rotate", action="store_true")
     parser.add_argument("--limit", type=int, help="networks per case, spread over the table")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     from costmodel.tracing.cache import cached_graph
 
-    cases = []
+    runs: list[JudgedRun] = []
     for text in options.case:
-        cases.append(read_case(text, cached_graph, options.limit))
-        print(f"{text}: {len(cases[-1].networks)} networks", file=sys.stderr)
-    sets = residual_sets(cases, rotate=options.rotate)
-    named = [f"--case {Path(text).name}" for text in options.case]
+        found = read_case(text, cached_graph, options.limit)
+        runs += found
+        count = sum(len(judged.run.networks) for judged in found)
+        print(f"{text}: {count} networks", file=sys.stderr)
+    enough = [judged for judged in runs if _networks(runs, judged.way) >= FEWEST]
+    for way in {judged.way for judged in runs} - {judged.way for judged in enough}:
+        print(f"{' '.join(way)}: left out, {_networks(runs, way)} networks", file=sys.stderr)
+    sets = residual_sets(enough)
+    named = [f"--case {re.sub(r'[^,=]*/', '', text)}" for text in options.case]
     command = " ".join(
         ["python -m costmodel.measurement.uncertainty", *named]
-        + (["--rotate"] if options.rotate else [])
         + ([f"--limit {options.limit}"] if options.limit else [])
     )
     text = json.dumps(document(sets, command), indent=2) + "\n"
