@@ -149,6 +149,13 @@ def test_sources_that_make_no_sense(networks: Path, capsys: pytest.CaptureFixtur
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+def test_holding_out_every_device_leaves_nothing_to_fit_to(
+    kernels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", f"{kernels}@t4", "--hold-out", f"{kernels}@t4"]) == 2
+    assert "no kernels to use; is every device held out?" in capsys.readouterr().err
+
+
 def test_every_constant_of_the_laws_can_be_set_and_no_other() -> None:
     assert Constants().with_values({"launch": 4e-6}).launch == 4e-6
     with pytest.raises(CostModelError):

@@ -220,21 +220,16 @@ def test_the_fit_finds_the_constants_that_made_the_data_and_predicts_an_unseen_d
     pytest.importorskip("scipy", reason="scipy is an optional extra")
     truth = Constants().with_values({"dram_share": 0.83, "ecc_share": 0.93, "start_share": 0.4})
     devices = ("Tesla T4", "Tesla V100-PCIE-32GB", "NVIDIA A100-PCIE-40GB")
-    tables = {"add": made_table("add", truth, devices)}
-    found = kernel_fit.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
-    assert found.constants.dram_share == pytest.approx(0.83, rel=0.02)
+    cases = kernel_cases({"add": made_table("add", truth, devices)})
+    seen = [case for case in cases if case.device_name != "NVIDIA A100-PCIE-40GB"]
+    (unseen,) = (case for case in cases if case.device_name == "NVIDIA A100-PCIE-40GB")
+    found = kernel_fit.fit_constants(seen)
+    assert found.dram_share == pytest.approx(0.83, rel=0.02)
     # Start and latency add up to one number; only their sum can be found.
-    start = 20e-6 * found.constants.start_share + found.constants.kernel_latency
+    start = 20e-6 * found.start_share + found.kernel_latency
     assert start == pytest.approx(20e-6 * 0.4 + truth.kernel_latency, rel=0.1)
-    assert found.scores["add", "NVIDIA A100-PCIE-40GB"].mape < 0.03
-    again = kernel_fit.hold_out(tables, ["NVIDIA A100-PCIE-40GB"], rows=120)
-    assert again.constants == found.constants
-
-
-def test_holding_out_everything_is_refused() -> None:
-    tables = {"add": made_table("add", Constants(), ("Tesla T4",))}
-    with pytest.raises(UsageError, match="every device is held out"):
-        kernel_fit.hold_out(tables, ["Tesla T4"])
+    assert score(predict(unseen, found), unseen.table.latency).mape < 0.03
+    assert kernel_fit.fit_constants(seen) == found
 
 
 def test_groups_name_constants_and_operators_that_exist() -> None:
@@ -278,7 +273,7 @@ def measured_folder(name: str) -> Path:
 def test_the_constants_hold_for_measured_kernels(operator: str, worst: float) -> None:
     tables = read_kernel_folder(measured_folder("kernels"), [operator])
     for case in kernel_cases(tables, rows=1000):
-        result = kernel_fit.score_case(case, Constants())
+        result = score(predict(case, Constants()), case.table.latency)
         assert result.mape < worst, case.device_name
 
 

@@ -1,4 +1,4 @@
-"""Fit the universal constants to measured kernels, with devices held out.
+"""Fit the universal constants to measured kernels.
 
 Constants move within their plausible ranges only. Each group of constants is fitted to the
 operators that identify it, in the order of `GROUPS`, on a seeded sample of rows per device.
@@ -6,16 +6,13 @@ operators that identify it, in the order of `GROUPS`, on a seeded sample of rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
-from costmodel.measurement.kernels import KernelTable
-from costmodel.measurement.scoring import Score, score
+from costmodel.measurement.kernel_cases import Case, predict
 from costmodel.roofline.constants import Constants, constant_table, textbook_constants
 
 Array = np.ndarray
@@ -63,21 +60,6 @@ TOLERANCE = 0.1
 """Log error above which a row counts linearly rather than squared."""
 PRIOR = 0.02
 """Weight of staying near the start, per row, in units of the log of the plausible range."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Fitted constants and the scores of every case under them."""
-
-    constants: Constants
-    held_out: tuple[str, ...]
-    scores: dict[tuple[str, str], Score]
-    """By (operator, device)."""
-
-
-def score_case(case: Case, constants: Constants) -> Score:
-    """Score one case."""
-    return score(predict(case, constants), case.table.latency)
 
 
 def fit_constants(
@@ -144,24 +126,3 @@ def _least_squares() -> Callable[..., Any]:
         ) from error
     found: Callable[..., Any] = least_squares
     return found
-
-
-def hold_out(
-    tables: Mapping[str, KernelTable],
-    held_out: Sequence[str] = (),
-    rows: int = 600,
-    score_rows: int | None = 4000,
-    seed: int = 0,
-    start: Constants | None = None,
-) -> Result:
-    """Fit on all devices but the held-out ones, and score every case."""
-    cases = [c for c in kernel_cases(tables, rows, seed) if c.device_name not in held_out]
-    if not cases:
-        raise UsageError("every device is held out: nothing to fit on")
-    constants = fit_constants(cases, start)
-    judged = kernel_cases(tables, score_rows, seed + 1)
-    return Result(
-        constants,
-        tuple(held_out),
-        {(case.operator, case.device_name): score_case(case, constants) for case in judged},
-    )
