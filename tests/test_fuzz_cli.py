@@ -6,39 +6,21 @@ or as it was before; nothing left lying about.
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
 
-from costmodel.cli import main
 from costmodel.hardware import catalogue_folder
-from tests.fuzzing import cases, drew
+from tests.fuzzing import ODD_WORDS as ODD
+from tests.fuzzing import cases, check_command, drew
 
 DEVICES = st.sampled_from(["v100-sxm2", "epyc-73f3@1", "t4", "stm32h743", "all", "edge-tpu"])
 MODELS = st.sampled_from(["zoo:fasternet_t0", "zoo:mobilenet_v2"])
 PROFILE = (catalogue_folder() / "t4.yaml").read_text()
-
-ODD = st.one_of(
-    st.sampled_from(
-        [
-            "", " ", ",", "-1", "0", "1", "2", "007", "1.5", "1e9", "nan", "inf", "-inf", "1e999",
-            "9" * 30, "9" * 400, "9" * 5000, "1," * 300, "²", "٣", "é", "💥", "\udcff", "\x1b[2J",
-            "../..", "/", "/dev/null", "~", "*", "%s", "{}", "[bold]x", "<script>", "zoo:", ":",
-            "::", "timm:", "hf:", "op:", "op:conv2d", "x.py:", ".py:f", "no.py:f", "a.onnx", "@",
-            "t4@", "@1", "t4@0", "t4@999999", "3x224x224", "3x0x3", "1x1", "3x99999999x99999999",
-            "5 GB", "5ms", "0 s", "1e400 s", "fp16", "int8", "fp64", "tf32", "all", "c_in=1",
-            "c_in=0", "c_in=-1", "c_in=1e400", "c_in=n", "c_in=__import__('os')", "n=n/0", "=",
-        ]
-    ),
-    st.text(st.characters(exclude_characters="\0"), max_size=8),
-)  # fmt: skip
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "predict": (
@@ -148,31 +130,7 @@ class CommandLine(RuleBasedStateMachine):
                 words.append(data.draw(st.one_of(usual, usual, st.just(file), ODD)))
         if command in ("predict", "roofline", "compare-ops") and "-d" not in words:
             words += ["-d", data.draw(DEVICES)]
-        self.check(words)
-
-    def check(self, words: list[str]) -> None:
-        old = {path: path.read_bytes() for path in self.place.rglob("*") if path.is_file()}
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main(words)
-        said = err.getvalue()
-        assert code in (0, 1, 2), f"{words}: {code}\n{said}"
-        assert "Traceback" not in said, f"{words}\n{said}"
-        if code == 2:
-            assert said.strip(), words
-            assert len(said) < 20_000, words
-        new = {path: path.read_bytes() for path in self.place.rglob("*") if path.is_file()}
-        for path, content in old.items():
-            assert path in new, f"{words} deleted {path}"
-            if code == 2 and "validate" not in words:
-                assert new[path] == content, f"{words} failed and changed {path}"
-        for path in new.keys() - old.keys():
-            assert not path.name.startswith("."), f"{words} left {path}"
-            assert code != 2 or "validate" in words, f"{words} failed and left {path}"
-            if path.suffix == ".json":
-                json.loads(new[path])
-        if code != 2 and words[-2:] == ["-f", "json"]:
-            json.loads(out.getvalue())
+        check_command(words, self.place)
 
 
 CommandLine.TestCase.settings = cases(25, stateful_step_count=12)

@@ -68,9 +68,10 @@ class Server:
 
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
+            host.encode("idna")  # as the socket does, which says less when it fails
             taken = socket.create_server((host, port), family=family)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(
                 f"cannot serve on {host}:{port}: {reason}; try another --port"
             ) from error

@@ -8,7 +8,6 @@ found again by the SHA-256 of the file: whoever does not have the file does not 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import tempfile
 from collections import OrderedDict
@@ -76,7 +75,7 @@ class Uploads:
             )
         try:
             data = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:  # of its alphabet, or of text that is not ASCII at all
             raise UsageError(f"{shown}: damaged on its way here; upload it again") from None
         if not data:
             raise UsageError(f"{shown}: the file is empty")
