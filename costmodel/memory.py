@@ -11,13 +11,14 @@ Counted is what tensors hold. What a framework takes beside them is not: its con
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import floor
 from typing import NamedTuple
 
 import numpy as np
 
 from costmodel.errors import UsageError
-from costmodel.graph import DTYPE_BYTES, Graph, TensorSpec
+from costmodel.graph import Graph, TensorSpec
 from costmodel.liveness import Liveness, liveness_of
 
 GRADIENT = "gradient of "
@@ -55,19 +56,18 @@ class MemoryModel:
 
     def always(self, float32_bytes: float = 4) -> Memory:
         """What is there before the run."""
+        weights, gradients, state = (f * float32_bytes + other for f, other in self._kept)
+        return Memory(weights, gradients, state, activations=0.0, phase="forward", operator=-1)
+
+    @cached_property
+    def _kept(self) -> tuple[tuple[float, float], ...]:
+        """Of weights, gradients and optimiser state: float32 elements, and bytes of all others."""
         graph = self.graph
         weights = [graph.tensors[i] for i in graph.weights]
         states = [spec for spec in graph.tensors if spec.kind == "state"]
         kept = [spec for spec in states if spec.name.startswith(GRADIENT)]
         own = [spec for spec in states if not spec.name.startswith(GRADIENT)]
-        return Memory(
-            weights=_bytes(weights, float32_bytes),
-            gradients=_bytes(kept, float32_bytes),
-            optimizer_state=_bytes(own, float32_bytes),
-            activations=0.0,
-            phase="forward",
-            operator=-1,
-        )
+        return tuple(map(_elements_and_bytes, (weights, kept, own)))
 
     def at(self, batch: float, float32_bytes: float = 4) -> Memory:
         """The peak.
@@ -122,11 +122,7 @@ def memory_of(graph: Graph) -> MemoryModel:
     return MemoryModel(graph, liveness_of(graph, gradients), liveness_of(graph, others))
 
 
-def _bytes(specs: list[TensorSpec], float32_bytes: float) -> float:
-    return float(
-        sum(
-            spec.distinct * (float32_bytes if spec.dtype == "float32" else DTYPE_BYTES[spec.dtype])
-            for spec in specs
-            if spec.storage == spec.id
-        )
-    )
+def _elements_and_bytes(specs: list[TensorSpec]) -> tuple[float, float]:
+    owners = [spec for spec in specs if spec.storage == spec.id]
+    float32 = sum(spec.distinct for spec in owners if spec.dtype == "float32")
+    return float(float32), float(sum(spec.bytes for spec in owners if spec.dtype != "float32"))

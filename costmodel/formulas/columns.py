@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from costmodel.errors import GraphError, UncoveredOperatorError, UsageError
+from costmodel.formulas.alike import first_alike
 from costmodel.formulas.cost import Cost
 from costmodel.formulas.elementwise import operand_elements
 from costmodel.formulas.registry import (
@@ -86,6 +87,8 @@ class Columns:
     table: tuple[Row, ...]
     row_of_op: Array
     """(operators,) index into the table; -1 for views."""
+    alike: tuple[int, ...]
+    """(operators,) the first operator that each is like (`formulas.alike`); -1 for views."""
     _cache: dict[Any, CostColumns] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -126,27 +129,14 @@ class Columns:
             )
 
     @cached_property
-    def _groups(self) -> list[tuple[Formula, Array, dict[str, Array], dict[str, Array]]]:
-        """Per formula: rows, symbol columns, and which entries follow the batch."""
+    def _groups(self) -> list[_Group]:
         members: dict[str, list[int]] = {}
         for index, row in enumerate(self.table):
             members.setdefault(row.binding.formula, []).append(index)
-        groups = []
-        for name, indices in members.items():
-            formula = get_formula(name)
-            rows = [self.table[i] for i in indices]
-            values, follows = {}, {}
-            for symbol in formula.symbols:
-                if symbol in BYTES:
-                    continue
-                values[symbol] = np.array(
-                    [row.binding.values[symbol] for row in rows], dtype=np.float64
-                )
-                follows[symbol] = np.array(
-                    [row.batched and symbol in row.binding.follows for row in rows]
-                )
-            groups.append((formula, np.array(indices), values, follows))
-        return groups
+        return [
+            _Group.of(get_formula(name), indices, [self.table[i] for i in indices])
+            for name, indices in members.items()
+        ]
 
     def evaluate(self, batch: float | Array | None = None, dtype: str = "float32") -> CostColumns:
         """Cost of every row.
@@ -166,18 +156,16 @@ class Columns:
         scale = (sizes / self.graph.batch)[..., None] if sizes.shape else sizes / self.graph.batch
         costs = {name: np.zeros(shape) for name in COST_FIELDS}
         gemm = {name: np.zeros(shape) for name in GEMM_FIELDS}
-        for formula, indices, values, follows in self._groups:
-            widths = self._bytes_per_element(formula, indices, float32_bytes)
-            arguments = [
-                widths[s] if s in widths else values[s] * np.where(follows[s], scale, 1.0)
-                for s in formula.symbols
-            ]
+        for group in self._groups:
+            indices, arguments = group.indices, group.arguments(scale, float32_bytes)
             try:
                 with np.errstate(divide="raise", invalid="raise", over="raise"):
-                    for name, result in zip(COST_FIELDS, formula.evaluate(*arguments), strict=True):
+                    results = zip(COST_FIELDS, group.formula.evaluate(*arguments), strict=True)
+                    for name, result in results:
                         costs[name][..., indices] = result
-                    if formula.gemm is not None:
-                        for name, result in zip(GEMM_FIELDS, formula.gemm(*arguments), strict=True):
+                    if group.formula.gemm is not None:
+                        results = zip(GEMM_FIELDS, group.formula.gemm(*arguments), strict=True)
+                        for name, result in results:
                             gemm[name][..., indices] = result
             except FloatingPointError as error:
                 names = ", ".join(sorted({self.table[i].target for i in indices}))
@@ -186,17 +174,51 @@ class Columns:
                 ) from error
         return CostColumns(Cost(**costs), **gemm)
 
-    def _bytes_per_element(
-        self, formula: Formula, indices: Array, float32_bytes: float
-    ) -> dict[str, Array]:
-        roles = {"b_x": "data", "b_w": "weights", "b_y": "output"}
-        return {
-            symbol: np.array(
-                [getattr(self.table[i], role).bytes_per_element(float32_bytes) for i in indices]
-            )
-            for symbol, role in roles.items()
-            if symbol in formula.symbols
-        }
+
+@dataclass(frozen=True)
+class _Group:
+    """The rows of one formula: columns of its symbols, by name."""
+
+    formula: Formula
+    indices: Array
+    values: Mapping[str, Array]
+    """At the traced batch."""
+    follows: Mapping[str, Array]
+    """Which entries follow the batch, of those symbols that have such."""
+    operands: Mapping[str, tuple[_Operand, ...]]
+    """Those of the rows, by the symbol for their bytes per element."""
+    _widths: dict[float, dict[str, Array]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, formula: Formula, indices: list[int], rows: list[Row]) -> _Group:
+        values: dict[str, Array] = {}
+        follows: dict[str, Array] = {}
+        operands: dict[str, tuple[_Operand, ...]] = {}
+        for symbol in formula.symbols:
+            if symbol in BYTES:
+                operands[symbol] = tuple(getattr(row, _ROLES[symbol]) for row in rows)
+                continue
+            values[symbol] = np.array([row.binding.values[symbol] for row in rows], np.float64)
+            grows = np.array([row.batched and symbol in row.binding.follows for row in rows])
+            if grows.any():
+                follows[symbol] = grows
+        return cls(formula, np.array(indices), values, follows, operands)
+
+    def arguments(self, scale: Array | float, float32_bytes: float) -> list[Array]:
+        """Values of the formula's symbols, in order."""
+        if float32_bytes not in self._widths:
+            self._widths[float32_bytes] = {
+                symbol: np.array([x.bytes_per_element(float32_bytes) for x in operands])
+                for symbol, operands in self.operands.items()
+            }
+        found = {**self.values, **self._widths[float32_bytes]}
+        for symbol, grows in self.follows.items():
+            found[symbol] = found[symbol] * np.where(grows, scale, 1.0)
+        return [found[symbol] for symbol in self.formula.symbols]
+
+
+_ROLES = {"b_x": "data", "b_w": "weights", "b_y": "output"}
+"""The operands of a row that each width is of."""
 
 
 def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
@@ -216,11 +238,13 @@ def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
         )
     variants = _VALID_TAPS if valid_taps else {}
     keys: dict[Any, int] = {}
-    row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
     rows: list[Row] = []
-    for index, op in enumerate(graph.ops):
-        if op.is_view or not (op.outputs or any(i is not None for i in op.inputs)):
-            continue  # nothing is moved
+    alike = first_alike(graph)
+    row_of: dict[int, int] = {-1: -1}
+    for index in dict.fromkeys(alike):
+        if index < 0:
+            continue
+        op = graph.ops[index]
         binder = variants.get(op.target) or binder_of(op.target)
         row = bind_op(op, graph.inputs_of(op), graph.outputs_of(op), binder)
         binding = row.binding
@@ -233,8 +257,9 @@ def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
                 rows.append(row)
         except _UNFIT as error:
             raise _unfit(op, graph.inputs_of(op)) from error
-        row_of_op[index] = found
-    return Columns(graph, tuple(rows), row_of_op)
+        row_of[index] = found
+    row_of_op = np.array([row_of[index] for index in alike], dtype=np.int64)
+    return Columns(graph, tuple(rows), row_of_op, tuple(alike))
 
 
 _VALID_TAPS: Mapping[str, Binder] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class Target:
             raise UsageError(
                 f"{self.profile.id} has {self.profile.units:.0f} cores; cannot use {self.threads}"
             )
+
+    def __hash__(self) -> int:
+        return hash((self.profile.id, self.threads))  # a profile holds what cannot be hashed
 
     @property
     def label(self) -> str:
@@ -83,27 +87,32 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     Raises:
         UsageError: if a profile lacks a float32 peak or a memory bandwidth.
     """
-    matrix = np.empty((len(targets), len(dtypes)))
-    vector = np.empty_like(matrix)
-    bandwidth, launch = np.empty(len(targets)), np.empty(len(targets))
-    notes: list[tuple[str, ...]] = []
     # Wide integers (indices) and complex numbers run on the vector lanes: no profile lists them.
     rated = [dtype if is_known_dtype(dtype) else "float32" for dtype in dtypes]
-    for i, target in enumerate(targets):
-        profile, assumed = target.profile, []
-        for j, dtype in enumerate(rated):
-            best, missing = _matrix_peak(profile, dtype)
-            if missing:
-                assumed.append(f"{target.label} has no {dtype} peak: computed in float32")
-            matrix[i, j] = best * target.share
-            vector[i, j] = _vector_peak(profile, dtype, best) * target.share
-        bandwidth[i] = _require(
-            profile, profile.bandwidth(profile.main_memory), "a memory bandwidth"
-        )
-        overhead = profile.launch_overhead
-        launch[i] = overhead or 0.0
-        notes.append(tuple(assumed))
-    return Ceilings(tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, tuple(notes))
+    found = [[_peaks(target, dtype) for dtype in rated] for target in targets]
+    peaks = np.array([[peak[:2] for peak in row] for row in found], dtype=np.float64)
+    matrix, vector = peaks.reshape(len(targets), len(rated), 2).transpose(2, 0, 1)
+    rates = np.array([_bandwidth_and_launch(target) for target in targets], dtype=np.float64)
+    bandwidth, launch = rates.reshape(len(targets), 2).T
+    notes = tuple(tuple(note for *_, note in row if note) for row in found)
+    return Ceilings(tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, notes)
+
+
+@lru_cache(maxsize=4096)
+def _peaks(target: Target, dtype: str) -> tuple[float, float, str]:
+    """FLOP/s of matrix products and of vector arithmetic, and what had to be assumed, or ""."""
+    best, missing = _matrix_peak(target.profile, dtype)
+    vector = _vector_peak(target.profile, dtype, best)
+    note = f"{target.label} has no {dtype} peak: computed in float32" if missing else ""
+    return best * target.share, vector * target.share, note
+
+
+@lru_cache(maxsize=512)
+def _bandwidth_and_launch(target: Target) -> tuple[float, float]:
+    """B/s of main memory, and seconds to start an operator or 0."""
+    profile = target.profile
+    found = _require(profile, profile.bandwidth(profile.main_memory), "a memory bandwidth")
+    return found, profile.launch_overhead or 0.0
 
 
 def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import ceil
+from functools import lru_cache
+from math import ceil, nan
 
 import numpy as np
 
@@ -82,41 +83,45 @@ guide, technical specifications per compute capability); GA100 is not meant by G
 
 def device_columns(targets: Sequence[Target]) -> DeviceColumns:
     """Read the columns from the profiles of the targets."""
+    rows = np.array([_row(target) for target in targets], dtype=np.float64)
+    names = [f.name for f in fields(DeviceColumns)]
+    table = dict(zip(names, rows.reshape(len(targets), len(names)).T, strict=True))
+    return DeviceColumns(**{k: v.astype(bool) if k in TRUTHS else v for k, v in table.items()})
 
-    def column(values: list[float | None]) -> Array:
-        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
-    profiles = [target.profile for target in targets]
-    caches = [("llc" if "llc" in p.levels else "l2") for p in profiles]
-    return DeviceColumns(
-        is_gpu=np.array([p.kind == "gpu" for p in profiles]),
-        is_cpu=np.array([p.kind == "cpu" for p in profiles]),
-        core_share=np.array([t.share for t in targets]),
-        vector_bits=column([p.vector_width_bits for p in profiles]),
-        units=column([t.profile.units * t.share for t in targets]),
-        clock=column([p.clock("boost") for p in profiles]),
-        base_clock=column([p.clock("base") for p in profiles]),
-        sustained_clock=column([p.clock("sustained") for p in profiles]),
-        vector_lanes=column(
-            [None if (v := p.compute.vector_lanes) is None else v.si for p in profiles]
-        ),
-        dram_bandwidth=column([p.bandwidth(p.main_memory) for p in profiles]),
-        l2_capacity=column([_cache_in_use(t, c) for t, c in zip(targets, caches, strict=True)]),
-        core_cache=column(
-            [
-                _cache_in_use(t, "l2") if c == "llc" else 0.0
-                for t, c in zip(targets, caches, strict=True)
-            ]
-        ),
-        l2_bandwidth=column([p.bandwidth(c) for p, c in zip(profiles, caches, strict=True)]),
-        board_power=column([p.board_power for p in profiles]),
-        launch_overhead=column([p.launch_overhead for p in profiles]),
-        year=column([float(p.year) for p in profiles]),
-        in_line_ecc=np.array([_ecc(p) == "in-line" for p in profiles]),
-        multilevel_memory=np.array([_memory_type(p) in MULTILEVEL for p in profiles]),
-        generation=column([_generation(p) for p in profiles]),
-        resident_threads=column([_resident_threads(p) for p in profiles]),
-    )
+TRUTHS = ("is_gpu", "is_cpu", "in_line_ecc", "multilevel_memory")
+
+
+@lru_cache(maxsize=512)
+def _row(target: Target) -> tuple[float, ...]:
+    """A value for every field of `DeviceColumns`, in order."""
+    profile, share = target.profile, target.share
+    cache = "llc" if "llc" in profile.levels else "l2"
+    lanes = profile.compute.vector_lanes
+    values: dict[str, float | None] = {
+        "is_gpu": profile.kind == "gpu",
+        "is_cpu": profile.kind == "cpu",
+        "core_share": share,
+        "vector_bits": profile.vector_width_bits,
+        "units": profile.units * share,
+        "clock": profile.clock("boost"),
+        "base_clock": profile.clock("base"),
+        "sustained_clock": profile.clock("sustained"),
+        "vector_lanes": None if lanes is None else lanes.si,
+        "dram_bandwidth": profile.bandwidth(profile.main_memory),
+        "l2_capacity": _cache_in_use(target, cache),
+        "l2_bandwidth": profile.bandwidth(cache),
+        "core_cache": _cache_in_use(target, "l2") if cache == "llc" else 0.0,
+        "board_power": profile.board_power,
+        "launch_overhead": profile.launch_overhead,
+        "year": profile.year,
+        "in_line_ecc": _ecc(profile) == "in-line",
+        "multilevel_memory": _memory_type(profile) in MULTILEVEL,
+        "generation": _generation(profile),
+        "resident_threads": _resident_threads(profile),
+    }
+    ordered = (values[f.name] for f in fields(DeviceColumns))
+    return tuple(nan if value is None else float(value) for value in ordered)
 
 
 MULTILEVEL = ("GDDR6X", "GDDR7")

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from costmodel.graph import DTYPE_BYTES
 from costmodel.roofline.elements import Elements
+from costmodel.roofline.fixed_columns import MATRIX_KINDS as MATRIX_KINDS
+from costmodel.roofline.fixed_columns import FixedColumns, fixed_columns
 from costmodel.roofline.precision import Precision
 from costmodel.roofline.workload import Workload
 
 Array = np.ndarray
-
-MATRIX_KINDS = ("convolution", "grouped convolution", "matmul", "attention", "recurrent")
-"""Kinds whose MACs run on the matrix engine where there is one."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +124,18 @@ def operator_columns(
         dtypes: to index into, by default `compute_dtypes`.
     """
     dtypes = dtypes or compute_dtypes(workload, precision)
-    code = {name: i for i, name in enumerate(dtypes)}
-    stored = [precision.storage if d == "float32" else d for d in workload.dtypes]
-    multiplied = [precision.matrix if d == "float32" else d for d in workload.dtypes]
-    scale = (np.asarray(batches, dtype=np.float64) / workload.graph.batch)[:, None]
-    costs = workload.cost(np.asarray(batches, dtype=np.float64), precision.storage)
-    cost = costs.cost
-    first, second = _distances(workload, "first", scale), _distances(workload, "second", scale)
-    fixed, growing = workload.traced_traffic
-    is_kind, trait = workload.is_kind, workload.trait
+    sizes = np.asarray(batches, dtype=np.float64)
+    scale = (sizes / workload.graph.batch)[:, None]
+    costs = workload.cost(sizes, precision.storage)
+    cost, table = costs.cost, fixed_columns(workload)
+    still, growing = workload.traced_traffic
+    stored = [precision.storage if d == "float32" else d for d in table.dtypes]
+    multiplied = [precision.matrix if d == "float32" else d for d in table.dtypes]
+
+    def by_row(values: list[Any], dtype: type) -> Array:
+        """(rows,) of a value for each of the workload's dtypes."""
+        return np.asarray(np.array(values, dtype=dtype)[table.dtype_index])
+
     return OperatorColumns(
         macs=cost.macs,
         other_flops=cost.other_flops,
@@ -143,73 +146,22 @@ def operator_columns(
         rows=np.maximum(costs.rows, 1),
         columns=np.maximum(costs.columns, 1),
         contraction=np.maximum(costs.contraction, 1),
-        first_share=first[0],
-        first_distance=first[1],
-        second_share=second[0],
-        second_distance=second[1],
-        whole_run=np.broadcast_to(fixed + growing * scale, cost.macs.shape),
-        lines=trait("lines") * scale,
-        line_length=trait("line_length"),
-        planes=trait("planes") * scale,
-        pixels=trait("pixels"),
-        **_elements(workload, scale),
-        taps=trait("taps"),
-        matrix_code=np.array([code[d] for d in multiplied], dtype=np.int64),
-        vector_code=np.array([code[d] for d in stored], dtype=np.int64),
-        half=np.array([DTYPE_BYTES[d] == 2 for d in stored], dtype=bool),
-        compiled=np.full(
-            len(workload.kinds), workload.graph.conditions.get("execution") == "compiled"
-        ),
-        frozen=np.full(len(workload.kinds), bool(workload.graph.conditions.get("frozen"))),
-        matrix=is_kind(*MATRIX_KINDS),
-        product=is_kind("matmul"),
-        convolution=is_kind("convolution"),
-        grouped=is_kind("grouped convolution"),
-        depthwise=is_kind("depthwise convolution"),
-        attention=is_kind("attention"),
-        normalization=is_kind("normalization"),
-        pooling=is_kind("pooling"),
-        reordering=is_kind("movement")
-        & ~trait("in_order")
-        & np.array([not t.endswith("::_to_copy") for t in workload.targets], dtype=bool),
-        reduces=trait("reduces"),
-        bilinear=np.array(["upsample_bilinear" in t for t in workload.targets], dtype=bool),
-        channels_last=trait("channels_last"),
-        strided=trait("strided"),
-        unfused=trait("unfused"),
-        square=trait("kernel_is_square"),
-        bias=trait("bias"),
-        along_contraction=trait("along_contraction"),
-        **_gradients(workload),
+        first_distance=table.first[0] + table.first[1] * scale,
+        second_distance=table.second[0] + table.second[1] * scale,
+        whole_run=np.broadcast_to(still + growing * scale, cost.macs.shape),
+        matrix_code=by_row([dtypes.index(d) for d in multiplied], np.int64),
+        vector_code=by_row([dtypes.index(d) for d in stored], np.int64),
+        half=by_row([DTYPE_BYTES[d] == 2 for d in stored], bool),
+        **{name: column * scale for name, column in table.growing.items()},
+        **_elements(table, scale),
+        **table.columns,
         dtypes=dtypes,
     )
 
 
-def _is_batch_norm_training(workload: Workload) -> Array:
-    rows = [workload.columns.table[i] for i in workload.base]
-    forward = np.array([row.binding.formula == "batch_norm_training" for row in rows])
-    backward = np.array([row.target.endswith("batch_norm_backward") for row in rows])
-    return np.asarray(forward | backward)
-
-
-def _gradients(workload: Workload) -> dict[str, Array]:
-    bindings = [workload.columns.table[i].binding for i in workload.base]
-    names = [binding.formula for binding in bindings]
-    return {
-        "gradient": np.array([n.endswith(("_input_gradient", "_weight_gradient")) for n in names]),
-        "weight_gradient": np.array(
-            [
-                n == "convolution_weight_gradient" or (n == "matmul" and b.follows == {"c_in"})
-                for n, b in zip(names, bindings, strict=True)
-            ]
-        ),
-        "norm_gradient": np.array([n.endswith("normalization_backward") for n in names]),
-        "channel_blocks": np.where(
-            _is_batch_norm_training(workload) & ~workload.trait("channels_last"),
-            [float(b.values.get("c", np.inf)) for b in bindings],
-            np.inf,
-        ),
-    }
+def _elements(table: FixedColumns, scale: Array) -> dict[str, Array]:
+    counts = table.elements[:, None, :] * np.where(table.constant, 1.0, scale)
+    return dict(zip(Elements._fields, counts, strict=True))
 
 
 def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:
@@ -220,18 +172,6 @@ def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:
         if field.name != "dtypes"
     }
     return OperatorColumns(**values, dtypes=operators.dtypes)
-
-
-def _elements(workload: Workload, scale: Array) -> dict[str, Array]:
-    table = np.array([traits.elements for traits in workload.traits], dtype=np.float64)
-    scales = np.where(workload.trait("constant"), 1.0, scale)
-    counts = table.reshape(len(workload.traits), len(Elements._fields)).T
-    return {name: column * scales for name, column in zip(Elements._fields, counts, strict=True)}
-
-
-def _distances(workload: Workload, which: str, scale: Array) -> tuple[Array, Array]:
-    share, fixed, growing = workload.reuse(which)
-    return share, fixed + growing * scale
 
 
 def stack(parts: Sequence[OperatorColumns]) -> OperatorColumns:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -36,12 +37,8 @@ class Reuse(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """How an operator runs, beyond what it costs."""
+    """How an operator runs, beyond what it costs and when its inputs were touched."""
 
-    first: Reuse
-    """The largest data input."""
-    second: Reuse
-    """All further ones, at the smallest of their distances."""
     channels_last: bool
     """Whether the data input is a channels-last image."""
     strided: bool
@@ -73,7 +70,7 @@ class Traits(NamedTuple):
     """What it computes one by one, at the traced batch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workload:
     """Distinct operators with their traits; row arrays are (rows,)."""
 
@@ -85,6 +82,8 @@ class Workload:
     row_of_op: Array
     """(operators,) row of each operator, -1 for views."""
     traits: tuple[Traits, ...]
+    reuses: tuple[tuple[Reuse, Reuse], ...]
+    """(rows,) of the largest data input; and of all further ones, at the nearest of them."""
     traced_traffic: tuple[float, float]
     """Bytes moved by the whole graph at the traced batch: (fixed, growing with the batch)."""
 
@@ -116,12 +115,6 @@ class Workload:
         """(rows,) one trait as a column."""
         return np.array([getattr(traits, name) for traits in self.traits])
 
-    def reuse(self, which: str) -> tuple[Array, Array, Array]:
-        """(rows,) share, fixed and growing distance of the "first" or "second" data input."""
-        rows = [getattr(traits, which) for traits in self.traits]
-        table = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
-        return table[:, 0], table[:, 1], table[:, 2]
-
     def cost(self, batches: Array, dtype: str) -> CostColumns:
         """Cost of every row at every batch size: arrays are (batches, rows)."""
         full = self.columns.evaluate(batches, dtype)
@@ -138,55 +131,63 @@ class Workload:
 def workload_of(columns: Columns) -> Workload:
     """Find the traits of every operator of a graph and merge equal ones."""
     graph = columns.graph
-    fixed, growing = _traffic(columns)
+    fixed, growing = (part.tolist() for part in _traffic(columns))
+    operands = [_Operand(x.storage, float(x.bytes), x.batched, x.is_weight) for x in graph.tensors]
     touched: dict[int, tuple[float, float]] = {}
     so_far = (0.0, 0.0)
-    rows: dict[tuple[int, Traits], int] = {}
+    sorts: dict[tuple[int, Traits], int] = {}
+    sort_of: dict[int, int] = {}
+    rows: dict[tuple[int, tuple[Reuse, Reuse]], int] = {}
     row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
-    for index, op in enumerate(graph.ops):
-        base = int(columns.row_of_op[index])
-        if base < 0:
+    for index, like in enumerate(columns.alike):
+        if like < 0:
             continue
-        traits = _traits(graph, op, columns.table[base].binding.values, touched, so_far)
-        row_of_op[index] = rows.setdefault((base, traits), len(rows))
+        op, base = graph.ops[index], int(columns.row_of_op[index])
+        sort = sort_of.get(like)
+        if sort is None:
+            traits = _traits(graph, op, columns.table[base].binding.values)
+            sort = sort_of[like] = sorts.setdefault((base, traits), len(sorts))
+        used = [operands[i] for i in op.inputs if i is not None]
+        row_of_op[index] = rows.setdefault((sort, _reuses(used, touched, so_far)), len(rows))
         so_far = (so_far[0] + fixed[base], so_far[1] + growing[base])
-        for tensor in (*op.inputs, *op.outputs):
-            if tensor is not None:
-                touched[graph.tensors[tensor].storage] = so_far
+        for operand in used:
+            touched[operand.storage] = so_far
+        for tensor in op.outputs:
+            touched[operands[tensor].storage] = so_far
+    distinct = list(sorts)
     return Workload(
         columns=columns,
-        base=np.array([base for base, _ in rows], dtype=np.int64),
+        base=np.array([distinct[sort][0] for sort, _ in rows], dtype=np.int64),
         counts=np.bincount(row_of_op[row_of_op >= 0], minlength=len(rows)),
         row_of_op=row_of_op,
-        traits=tuple(traits for _, traits in rows),
+        traits=tuple(distinct[sort][1] for sort, _ in rows),
+        reuses=tuple(reuses for _, reuses in rows),
         traced_traffic=so_far,
     )
 
 
+class _Operand(NamedTuple):
+    storage: int
+    bytes: float
+    batched: bool
+    is_weight: bool
+
+
 def _traffic(columns: Columns) -> tuple[Array, Array]:
     """(rows,) bytes of each row at the traced batch: what stays, and what grows with the batch."""
-    once = columns.evaluate(columns.graph.batch).cost.bytes
-    twice = columns.evaluate(2 * columns.graph.batch).cost.bytes
+    batch = float(columns.graph.batch)
+    once, twice = columns.evaluate(np.array([batch, 2 * batch])).cost.bytes
     return 2 * once - twice, twice - once
 
 
-def _traits(
-    graph: Graph,
-    op: Op,
-    values: Mapping[str, float],
-    touched: dict[int, tuple[float, float]],
-    so_far: tuple[float, float],
-) -> Traits:
+def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
     inputs = [graph.tensors[i] for i in op.inputs if i is not None]
     data = [spec for spec in inputs if not spec.is_weight]
     output = graph.tensors[op.outputs[0]] if op.outputs else inputs[0]
-    first, second = _reuses(data, touched, so_far)
     image = len(output.shape) == 4
     main = data[0] if data else inputs[0] if inputs else output
     square = values.get("k_h", 1) == values.get("k_w", 1)
     return Traits(
-        first=first,
-        second=second,
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
         strided=any(spec.batched and not is_dense(spec) for spec in data),
         constant=not output.batched,
@@ -244,28 +245,32 @@ _NEVER = Reuse(0.0, 0.0, 0.0)
 
 
 def _reuses(
-    data: list[TensorSpec], touched: dict[int, tuple[float, float]], so_far: tuple[float, float]
+    inputs: list[_Operand],
+    touched: dict[int, tuple[float, float]],
+    so_far: tuple[float, float],
 ) -> tuple[Reuse, Reuse]:
     """Reuse of the largest data input and of all others together."""
     found: dict[int, tuple[float, float, float]] = {}
-    for spec in data:
-        size = float(spec.bytes)
-        since = touched.get(spec.storage)
-        if since is None:
-            distance = (float("inf"), 0.0)
+    for storage, size, batched, is_weight in inputs:
+        if is_weight:
+            continue
+        fixed, growing = inf, 0.0
+        if (since := touched.get(storage)) is not None:
+            fixed, growing = so_far[0] - since[0], so_far[1] - since[1]
+        if batched:
+            growing += size
         else:
-            distance = (so_far[0] - since[0], so_far[1] - since[1])
-        own = (0.0, size) if spec.batched else (size, 0.0)
-        found[spec.storage] = (size, distance[0] + own[0], distance[1] + own[1])
+            fixed += size
+        found[storage] = (size, fixed, growing)
     if not found:
         return _NEVER, _NEVER
+    if len(found) == 1:
+        ((size, *distance),) = found.values()
+        return Reuse(1.0 if size else 0.0, *distance), _NEVER
     ranked = sorted(found.values(), reverse=True)
-    total = sum(size for size, _, _ in ranked) or 1.0
-    first = Reuse(ranked[0][0] / total, ranked[0][1], ranked[0][2])
-    if len(ranked) == 1:
-        return first, _NEVER
+    share = ranked[0][0] / (sum(size for size, _, _ in ranked) or 1.0)
     nearest = min(ranked[1:], key=lambda r: r[1] + r[2])
-    return first, Reuse(1 - first.share, nearest[1], nearest[2])
+    return Reuse(share, *ranked[0][1:]), Reuse(1 - share, *nearest[1:])
 
 
 def is_channels_last(spec: TensorSpec) -> bool:
