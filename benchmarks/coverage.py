@@ -114,7 +114,6 @@ def examine(source: str) -> dict[str, Any]:
 
 def _examined(source: str) -> dict[str, Any]:
     from agreement import counter_macs, floating_point, macs_of, verdict
-    from timm_tables import profiler_extras
 
     from costmodel.errors import UsageError
     from costmodel.estimation import estimate
@@ -145,9 +144,6 @@ def _examined(source: str) -> dict[str, Any]:
         "uncovered": {op: float(f"{share:.3g}") for op, share in uncovered.items()},
         "assumptions": list(graph.conditions.get("assumptions", ())),
     }
-    if source.startswith("timm:"):  # for the comparison with timm's own tables
-        size = int(graph.tensors[graph.inputs[0]].shape[-1])
-        record |= {"size": size, "extras": profiler_extras(graph)}
     try:
         if source.startswith("torchvision:quantized_"):
             model, inputs = floating_point(source)
