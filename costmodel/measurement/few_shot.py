@@ -4,8 +4,7 @@ A handful of device factors is fitted by regularised least squares on the logari
 prior is log-normal, centred at 1, and has a part in common: a device that is slower than its
 profile in one way is mostly slower in others. Whether they are used at all, and how far the prior
 lets them go, is decided by leave-one-out cross-validation: unless they predict the models left out
-better by more than one standard error, the spec-only estimate stays as it is. (The
-one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984.)
+better, as sure as a one-sided t-test at 10% is, the spec-only estimate stays as it is.
 """
 
 from __future__ import annotations
@@ -40,8 +39,11 @@ COMMON = 0.1
 """The same of what all factors have in common, by which the whole device is faster or slower."""
 WIDTHS = (0.25, 1.0)
 """Multiples of each factor's own width that cross-validation chooses from."""
-NOISE = 0.08
-"""Log error of a single model that the factors cannot explain."""
+LEAST_NOISE = 0.08
+"""Log error of a single model that no factor can explain, at least; where the models' errors on a
+device spread more widely, as much as they do."""
+T_90 = (1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383)
+"""Quantile 0.9 of Student's t with 2 to 9 degrees of freedom."""
 ROBUST = 1.5
 """In units of the noise: residuals beyond it count linearly."""
 
@@ -116,15 +118,19 @@ def refine(
         return np.asarray(np.log(sum_rows(measured, total)))
 
     names = DeviceFactors.names()
-    spec_only = np.abs(log_time(np.zeros(len(names))) - truth)
+    off = log_time(np.zeros(len(names))) - truth
+    spec_only = np.abs(off)
+    # The mean deviation of a normal distribution is sqrt(2 / pi) standard deviations.
+    noise = max(LEAST_NOISE, np.sqrt(np.pi / 2) * float(np.abs(off - np.median(off)).mean()))
     best: tuple[float, Array, Array] | None = None
     for width in WIDTHS:
-        point, errors = _fit(log_time, truth, _precision(width))
+        point, errors = _fit(log_time, truth, _precision(width), noise)
         if best is None or errors.mean() < best[0]:
             best = float(errors.mean()), point, errors
     assert best is not None
     gain = spec_only - best[2]
-    helps = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    sure = T_90[len(gain) - FEWEST] * gain.std(ddof=1) / np.sqrt(len(gain))
+    helps = gain.mean() > sure
     return Refinement(
         factors=_factors(best[1]) if helps else NEUTRAL,
         used=measured.names,
@@ -146,18 +152,21 @@ def _precision(width: float) -> Array:
     return np.asarray(np.linalg.inv(COMMON**2 * np.outer(faster, faster) + np.diag(own**2)))
 
 
-def _fit(log_time: Callable[[Array], Array], truth: Array, prior: Array) -> tuple[Array, Array]:
+def _fit(
+    log_time: Callable[[Array], Array], truth: Array, prior: Array, noise: float
+) -> tuple[Array, Array]:
     """The point by Gauss-Newton steps, and each model's error when it is left out."""
     point = np.zeros(len(prior))
     for _ in range(4):
         slope, here = _slope(log_time, point), log_time(point)
-        point = _solve(slope, truth - here + slope @ point, prior)
+        point = _solve(slope, truth - here + slope @ point, prior, noise)
     slope, here = _slope(log_time, point), log_time(point)
     goal = truth - here + slope @ point
     errors = np.empty(len(truth))
     for left_out in range(len(truth)):
         kept = np.arange(len(truth)) != left_out
-        errors[left_out] = goal[left_out] - slope[left_out] @ _solve(slope[kept], goal[kept], prior)
+        found = _solve(slope[kept], goal[kept], prior, noise)
+        errors[left_out] = goal[left_out] - slope[left_out] @ found
     return point, np.abs(errors)
 
 
@@ -170,14 +179,14 @@ def _slope(log_time: Callable[[Array], Array], point: Array, step: float = 0.02)
     return np.stack(columns, axis=1)
 
 
-def _solve(slope: Array, goal: Array, prior: Array) -> Array:
+def _solve(slope: Array, goal: Array, prior: Array, noise: float) -> Array:
     """Least squares with a prior's inverse covariance, robust by reweighting (Huber's weights)."""
     weight = np.ones(len(goal))
     point = np.zeros(len(prior))
     for _ in range(8):
         weighted = slope * weight[:, None]
-        normal = weighted.T @ slope / NOISE**2 + prior
-        point = np.linalg.solve(normal, weighted.T @ goal / NOISE**2)
-        residual = np.abs(goal - slope @ point) / NOISE
+        normal = weighted.T @ slope / noise**2 + prior
+        point = np.linalg.solve(normal, weighted.T @ goal / noise**2)
+        residual = np.abs(goal - slope @ point) / noise
         weight = np.minimum(1, ROBUST / np.maximum(residual, 1e-12))
     return point
