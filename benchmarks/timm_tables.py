@@ -156,9 +156,9 @@ def report(records: list[dict[str, Any]]) -> str:
         f"{equal:,} of {len(traced):,} ({equal / len(traced):.1%}).",
         "",
         "The tables were counted by fvcore, which adds norms, adaptive pooling and resizing to the "
-        "products and does not know convolutions padded by a word. Its rules, per kind of operator "
-        "and the same for every model, are in `fvcore_rules.py`; the tests hold them equal to "
-        "fvcore itself.",
+        "products and knows neither recurrent layers nor convolutions padded by a word. Its rules, "
+        "per kind of operator and the same for every model, are in `fvcore_rules.py`; the tests "
+        "hold them equal to fvcore itself.",
         "",
         "| counted by | rows | share |",
         "| --- | ---: | ---: |",
