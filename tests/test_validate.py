@@ -14,11 +14,13 @@ import pytest
 from costmodel.cli import main
 from costmodel.estimation import estimate, resolve_target
 from costmodel.graph import Graph
+from costmodel.hardware.catalogue import is_called
 from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.matching import choose, labels, match_timm
-from costmodel.measurement.measured_files import Request, conditions_of_name, is_called
 from costmodel.measurement.networks import Case, stack_networks
+from costmodel.measurement.request import Request
 from costmodel.measurement.timm_tables import MeasuredModel
+from costmodel.measurement.timm_validation import conditions_of_name
 from costmodel.measurement.validation import family_of, take, validate_networks
 from costmodel.tracing.source import load_graph
 

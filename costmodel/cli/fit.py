@@ -64,7 +64,7 @@ def fit(
     form = chosen_format(format, output)
 
     from costmodel.measurement.fit import fit_files, parse_source, read_constants
-    from costmodel.measurement.measured_files import Request
+    from costmodel.measurement.request import Request
     from costmodel.reports.fit import fit_report
     from costmodel.roofline.constants import DEFAULT
 

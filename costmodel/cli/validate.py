@@ -100,7 +100,8 @@ def validate(
     (target,) = options.load_targets([device] if device else None, threads)[:1]
 
     from costmodel.measurement.fit import read_constants
-    from costmodel.measurement.measured_files import Request, validate_file
+    from costmodel.measurement.measured_files import validate_file
+    from costmodel.measurement.request import Request
     from costmodel.roofline.constants import DEFAULT
 
     request = Request(

@@ -119,6 +119,15 @@ def list_devices(folders: Iterable[str | Path] = ()) -> list[DeviceProfile]:
     return profiles
 
 
+def is_called(profile: DeviceProfile, name: str) -> bool:
+    """Whether a name, as a driver or a measured file writes it, is the id or an alias of a device.
+
+    >>> is_called(load_device("t4"), "Tesla_T4"), is_called(load_device("t4"), "Tesla P4")
+    (True, False)
+    """
+    return _plain(name) in {_plain(known) for known in (profile.id, profile.name, *profile.aliases)}
+
+
 def alias_index(files: dict[str, Path]) -> dict[str, str]:
     """Return the device id of each alias in lower case; the ids themselves come first."""
     index: dict[str, str] = {}

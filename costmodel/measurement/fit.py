@@ -16,20 +16,15 @@ import numpy as np
 
 from costmodel.errors import UsageError
 from costmodel.estimation import resolve_target
+from costmodel.hardware.catalogue import is_called
 from costmodel.measurement.ablation import NEUTRAL, ablated_errors
 from costmodel.measurement.kernel_cases import Case, kernel_cases, predict
 from costmodel.measurement.kernel_fit import GROUPS, OPERATORS, fit_constants
 from costmodel.measurement.kernels import KernelTable, read_kernels
 from costmodel.measurement.matching import GraphSource
-from costmodel.measurement.measured_files import (
-    Request,
-    Track,
-    file_kind,
-    is_called,
-    untracked,
-    validate_file,
-)
+from costmodel.measurement.measured_files import file_kind, validate_file
 from costmodel.measurement.network_fit import fit_networks
+from costmodel.measurement.request import Request, Track, untracked
 from costmodel.measurement.scoring import Score, score
 from costmodel.measurement.validation import Run
 from costmodel.roofline.ceilings import Target

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
 from costmodel.errors import CostModelError, UsageError
 from costmodel.graph import Graph
 from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.networks import Case
 from costmodel.measurement.timm_tables import MeasuredModel
 
 T = TypeVar("T")
@@ -90,25 +89,6 @@ def match_timm(
 
 def _same_parameters(graph: Graph, row: MeasuredModel) -> bool:
     return abs(graph.parameters - row.parameters) <= PARAMETER_STEP / 2 + 1
-
-
-def timm_cases(
-    named_rows: Iterable[tuple[str, MeasuredModel]],
-    conditions: RunConditions,
-    device_kind: str,
-    load: GraphSource,
-    skipped: list[Skipped],
-) -> Iterator[Case]:
-    """Cases of the rows that match; the others are added to `skipped` as they come up.
-
-    A generator, so that only one graph is held at a time.
-    """
-    for name, row in named_rows:
-        try:
-            graph = match_timm(row, conditions, device_kind, load)
-            yield Case(name, run_form(graph, conditions), row.batch, row.seconds)
-        except CostModelError as error:
-            skipped.append(Skipped(name, " ".join(str(error).split())))
 
 
 def run_form(graph: Graph, conditions: RunConditions) -> Graph:

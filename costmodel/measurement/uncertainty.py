@@ -25,7 +25,8 @@ from costmodel.errors import UsageError
 from costmodel.measurement.device_factors import network_times, sum_rows
 from costmodel.measurement.fit import parse_source, read_constants
 from costmodel.measurement.matching import GraphSource
-from costmodel.measurement.measured_files import Request, validate_file
+from costmodel.measurement.measured_files import validate_file
+from costmodel.measurement.request import Request
 from costmodel.measurement.residual_fit import FEWEST, fit_residuals
 from costmodel.measurement.validation import Run
 from costmodel.roofline.constants import DEFAULT, Constants

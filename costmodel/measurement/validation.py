@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from costmodel.measurement.conditions import RunConditions
 from costmodel.measurement.device_factors import NEUTRAL, network_times, sum_rows
 from costmodel.measurement.few_shot import Refinement, pick_models, refine
 from costmodel.measurement.matching import Skipped
-from costmodel.measurement.networks import Case, Networks, stack_networks
+from costmodel.measurement.networks import Networks
 from costmodel.measurement.scoring import Score, score
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
@@ -250,19 +249,6 @@ def merged(parts: Sequence[Validation]) -> Validation:
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         runs=tuple(run for part in parts for run in part.runs),
     )
-
-
-def stack_cases(cases: Iterable[Case], policy: str, against: str) -> Networks:
-    """`stack_networks`, with an error of its own where there is nothing to stack.
-
-    Raises:
-        UsageError: if there are no cases.
-    """
-    rest = iter(cases)
-    first = next(rest, None)
-    if first is None:
-        raise UsageError(f"{against}: none of its rows could be compared")
-    return stack_networks(chain([first], rest), policy)
 
 
 def take(networks: Networks, chosen: Array) -> Networks:
