@@ -13,7 +13,7 @@ import numpy as np
 
 from costmodel.errors import UsageError
 from costmodel.measurement.kernel_cases import Case, predict
-from costmodel.roofline.constants import Constants, constant_table, textbook_constants
+from costmodel.roofline.constants import Constants, constant_table
 
 Array = np.ndarray
 
@@ -75,7 +75,7 @@ def fit_constants(
     Raises:
         UsageError: if scipy is not installed.
     """
-    constants = start or textbook_constants()
+    constants = start or Constants.textbook()
     for operators, names in groups:
         chosen = [case for case in cases if case.operator in operators]
         if chosen:

@@ -7,44 +7,9 @@ holds each inside its plausible range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
-from costmodel.errors import UnknownNameError, UsageError
-
-
-class Constant(NamedTuple):
-    """One universal constant as a row of the table."""
-
-    name: str
-    value: float
-    low: float
-    """Lowest plausible value."""
-    high: float
-    unit: str
-    meaning: str
-    source: str
-    """What it was fitted to, or the document it comes from."""
-    guess: float
-    """Textbook value that a fit starts from where it must know nothing of a held-out device."""
-
-
-def _constant(
-    value: float,
-    low: float,
-    high: float,
-    unit: str,
-    meaning: str,
-    source: str,
-    guess: float | None = None,
-) -> Any:
-    metadata = {
-        "low": low, "high": high, "unit": unit, "meaning": meaning, "source": source,
-        "guess": value if guess is None else guess,
-    }  # fmt: skip
-    return field(default=value, metadata=metadata)
-
+from costmodel.roofline.constant import Constant, ConstantTable, constant
 
 _NETWORKS = (
     "fit to step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, eager, "
@@ -72,485 +37,463 @@ _JIA = (
 
 
 @dataclass(frozen=True)
-class Constants:
+class Constants(ConstantTable):
     """Values of all constants; `with_values` changes some."""
 
     # Combining
-    overlap: float = _constant(
+    overlap: float = constant(
         1.98, 1.2, 8, "1",
         "exponent of the norm that joins compute and memory time; high is full overlap",
         _NETWORKS,
     )  # fmt: skip
-    row_overlap: float = _constant(
+    row_overlap: float = constant(
         2.5, 1.2, 8, "1",
         "the same for norms and softmax of float32", _PRODUCTS,
     )  # fmt: skip
-    product_overlap: float = _constant(
+    product_overlap: float = constant(
         2.41, 1.5, 12, "1",
         "the same for matrix products, which load one step ahead of their arithmetic",
         _PRODUCTS, guess=4.0,
     )  # fmt: skip
     # Dispatch and launch
-    launch: float = _constant(
+    launch: float = constant(
         7.82e-06, 2e-06, 8e-06, "s",
         "from one eager operator's end to the next one's start", _NETWORKS,
     )  # fmt: skip
-    compiled_launch: float = _constant(
+    compiled_launch: float = constant(
         2e-06, 5e-07, 1e-05, "s",
         "the same between kernels of a compiled graph", _NETWORKS,
     )  # fmt: skip
-    start_share: float = _constant(
+    start_share: float = constant(
         0.51, 0.3, 0.9, "1",
         "share of the host's time per operator that passes before its kernel starts",
         _POINTWISE, guess=0.57,
     )  # fmt: skip
-    norm_start_share: float = _constant(
+    norm_start_share: float = constant(
         0.834, 0.3, 1.0, "1",
         "the same for a layer norm, which allocates three outputs first", _ROWS, guess=0.85,
     )  # fmt: skip
-    kernel_latency: float = _constant(
+    kernel_latency: float = constant(
         8.9e-07, 2e-07, 8e-06, "s",
         "shortest run of a kernel: launch of its blocks, first loads, drain",
         _POINTWISE, guess=1e-06,
     )  # fmt: skip
     # Memory
-    dram_share: float = _constant(
+    dram_share: float = constant(
         0.888, 0.8, 0.97, "1",
         "share of the DRAM bandwidth that long streams reach, Volta and later",
         _POINTWISE, guess=0.9,
     )  # fmt: skip
-    dram_share_pascal: float = _constant(
+    dram_share_pascal: float = constant(
         0.754, 0.65, 0.9, "1",
         "the same for Pascal and earlier", _POINTWISE, guess=0.77,
     )  # fmt: skip
-    dram_share_multilevel: float = _constant(
+    dram_share_multilevel: float = constant(
         0.97, 0.85, 0.97, "1",
         "the same for GDDR6X and GDDR7", _NETWORKS,
     )  # fmt: skip
-    ecc_share: float = _constant(
+    ecc_share: float = constant(
         0.848, 0.8, 0.95, "1",
         "bandwidth left by in-line error correction: 7 of 8 bytes", _POINTWISE, guess=0.875,
     )  # fmt: skip
-    cache_share: float = _constant(
+    cache_share: float = constant(
         0.28, 0.2, 1, "1",
         "of 64 bytes per unit and clock, from the shared cache; a small cache does not "
         "show it", _JIA,
     )  # fmt: skip
-    l2_bytes_per_clock: float = _constant(
+    l2_bytes_per_clock: float = constant(
         38.3, 16, 64, "B",
         "L2 bytes per clock and unit, where the profile has no L2 bandwidth",
         _POINTWISE, guess=38.0,
     )  # fmt: skip
-    residency_share: float = _constant(
+    residency_share: float = constant(
         0.489, 0.3, 1.2, "1",
         "size of what stays in L2 between two kernels, as a share of L2", _POINTWISE, guess=0.75,
     )  # fmt: skip
-    residency_steepness: float = _constant(
+    residency_steepness: float = constant(
         4, 1, 8, "1",
         "steepness of the fall of L2 hits with the size",
         "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
-    write_residency: float = _constant(
+    write_residency: float = constant(
         0.163, 0, 1, "1",
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
-    strided_pass: float = _constant(
+    strided_pass: float = constant(
         0.00355, 0, 4, "1",
         "reading a tensor that leaves gaps", _NETWORKS,
     )  # fmt: skip
-    norm_pass: float = _constant(
+    norm_pass: float = constant(
         0.00289, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,
     )  # fmt: skip
-    pooling_pass: float = _constant(
+    pooling_pass: float = constant(
         0.18, 0, 4, "1",
         "pooling: overlapping windows", _NETWORKS,
     )  # fmt: skip
-    movement_pass: float = _constant(
+    movement_pass: float = constant(
         0.85, 0, 2, "1",
         "copies into another order", _NETWORKS,
     )  # fmt: skip
-    fused_reread: float = _constant(
+    fused_reread: float = constant(
         1.0, 0, 2, "1",
         "reads again by a fused operator that reduces what it also passes on", _NETWORKS,
     )  # fmt: skip
-    bias_pass: float = _constant(
+    bias_pass: float = constant(
         1.54, 0, 2, "1",
         "convolution bias, added in place by an operator of its own; 1 is one read and "
         "one write of the output", _NETWORKS,
     )  # fmt: skip
     # Clocks and power
-    flop_energy: float = _constant(
+    flop_energy: float = constant(
         1.6e-11, 8e-12, 3e-11, "J",
         "board energy per float32 FLOP of dense work in a 12 nm process",
         _PRODUCTS, guess=1.8e-11,
     )  # fmt: skip
-    process_gain: float = _constant(
+    process_gain: float = constant(
         0.5, 0.35, 0.8, "1",
         "energy per FLOP of one process generation over the one before",
         "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
     )  # fmt: skip
-    burst_share: float = _constant(
+    burst_share: float = constant(
         0.583, 0.02, 1.0, "1",
         "share of the headroom between sustained and boost clock that short work uses",
         _PRODUCTS, guess=0.4,
     )  # fmt: skip
-    burst_window: float = _constant(
+    burst_window: float = constant(
         0.00131, 0.0002, 0.05, "s",
         "length of dense work, repeated with pauses, at which half of that is gone",
         _PRODUCTS, guess=0.0015,
     )  # fmt: skip
     # Products on matrix engines
-    matrix_share: float = _constant(
+    matrix_share: float = constant(
         1.0, 0.5, 1, "1",
         "of the matrix peak at the rated boost clock, for endless products", _NETWORKS,
     )  # fmt: skip
-    contraction: float = _constant(
+    contraction: float = constant(
         45.0, 0, 300, "elements",
         "depth spent filling and draining the pipeline of a tile", _NETWORKS,
     )  # fmt: skip
-    tile_edge: float = _constant(
+    tile_edge: float = constant(
         0.175, 0, 100, "elements",
         "edge length lost per tile and side to loading operands", _NETWORKS,
     )  # fmt: skip
-    misaligned: float = _constant(
+    misaligned: float = constant(
         0.27, 0, 1, "1",
         "extra time of 16-bit products with sizes that are no multiple of 8", _NETWORKS,
     )  # fmt: skip
-    grouped_share: float = _constant(
+    grouped_share: float = constant(
         0.877, 0.05, 1, "1",
         "of the matrix peak, grouped convolution", _NETWORKS,
     )  # fmt: skip
-    grouped_contraction: float = _constant(
+    grouped_contraction: float = constant(
         1.14, 0, 200, "elements",
         "depth lost per group", _NETWORKS,
     )  # fmt: skip
-    grouped_columns: float = _constant(
+    grouped_columns: float = constant(
         50.2, 0, 200, "elements",
         "width lost per group", _NETWORKS,
     )  # fmt: skip
-    grouped_share_nhwc: float = _constant(
+    grouped_share_nhwc: float = constant(
         0.977, 0.05, 1, "1",
         "of the matrix peak, groups whose width is a power of two, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
-    grouped_columns_nhwc: float = _constant(
+    grouped_columns_nhwc: float = constant(
         19.6, 0, 200, "elements",
         "width lost per such group", _NETWORKS,
     )  # fmt: skip
-    grouped_share_padded: float = _constant(
+    grouped_share_padded: float = constant(
         0.821, 0.05, 1, "1",
         "of the matrix peak, groups of other widths, padded to a tile, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     # Products in float32 on vector lanes
-    tile_ceiling: float = _constant(
+    tile_ceiling: float = constant(
         0.968, 0.85, 1.0, "1",
         "share of a unit's rate in the main loop of an endless tile", _PRODUCTS, guess=0.96,
     )  # fmt: skip
-    tile_half_side: float = _constant(
+    tile_half_side: float = constant(
         26.8, 5, 60, "elements",
         "side of the tile (root of its area) that reaches half of that", _PRODUCTS, guess=27.0,
     )  # fmt: skip
-    tile_steepness: float = _constant(
+    tile_steepness: float = constant(
         2.05, 0.5, 4, "1",
         "exponent of the side", _PRODUCTS, guess=1.6,
     )  # fmt: skip
-    contraction_half: float = _constant(
+    contraction_half: float = constant(
         7.93, 2, 60, "elements",
         "steps of the contraction that prologue and epilogue of a tile take",
         _PRODUCTS, guess=12.0,
     )  # fmt: skip
-    hiding_warps: float = _constant(
+    hiding_warps: float = constant(
         2.38, 0.2, 8, "warps",
         "warps on a unit at which half of the latency is hidden", _PRODUCTS, guess=2.5,
     )  # fmt: skip
-    strided_share: float = _constant(
+    strided_share: float = constant(
         0.588, 0.3, 1.0, "1",
         "DRAM throughput of tile loads across rows over that of streams, from Volta on",
         _PRODUCTS, guess=0.55,
     )  # fmt: skip
-    strided_share_pascal: float = _constant(
+    strided_share_pascal: float = constant(
         0.285, 0.15, 0.6, "1",
         "the same for the kernels of Pascal and earlier, with 32-byte row segments",
         _PRODUCTS, guess=0.28,
     )  # fmt: skip
-    strided_rate_pascal: float = _constant(
+    strided_rate_pascal: float = constant(
         0.846, 0.6, 1.0, "1",
         "arithmetic rate of Pascal's kernels with both operands along the contraction, "
         "over the others", _PRODUCTS, guess=0.82,
     )  # fmt: skip
-    bias_passes: float = _constant(
+    bias_passes: float = constant(
         1.66, 1.0, 3.0, "1",
         "times that the result of a linear layer with bias is written or read",
         _PRODUCTS, guess=2.2,
     )  # fmt: skip
-    slab_share: float = _constant(
+    slab_share: float = constant(
         8.36, 0.2, 10, "1",
         "size of the operand slab of a wave, in L2 sizes, at which half is read again",
         _PRODUCTS, guess=2.0,
     )  # fmt: skip
-    slab_steepness: float = _constant(
+    slab_steepness: float = constant(
         0.846, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=2.0,
     )  # fmt: skip
-    lockstep_share: float = _constant(
+    lockstep_share: float = constant(
         3.72, 0.3, 30, "1",
         "bytes of one row of each block in flight, in L2 sizes, at which half of the "
         "blocks of a wave have drifted too far apart to share loads", _PRODUCTS, guess=3.0,
     )  # fmt: skip
-    lockstep_steepness: float = _constant(
+    lockstep_steepness: float = constant(
         1.25, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=1.2,
     )  # fmt: skip
     # Gradients and norms of a training step
-    split_depth: float = _constant(
+    split_depth: float = constant(
         512, 64, 4096, "elements",
         "shortest part of a contraction that a weight gradient is split into",
         "textbook: some tens of steps of a tile's main loop; not fitted",
     )  # fmt: skip
-    norm_gradient_pass: float = _constant(
+    norm_gradient_pass: float = constant(
         2.0, 0, 2, "1",
         "further reads of input and gradient by the gradient of a norm", _TRAINING, guess=1.0,
     )  # fmt: skip
-    block_stream: float = _constant(
+    block_stream: float = constant(
         6.1, 1, 16, "B",
         "per clock that the one block of threads of a batch norm's channel draws from DRAM",
         _TRAINING, guess=4.0,
     )  # fmt: skip
-    reorder_gradient: float = _constant(
+    reorder_gradient: float = constant(
         1.93, 0, 3, "1",
         "of reading and writing both tensors again to convert 16-bit NCHW, at least, for each "
         "gradient of a convolution", _TRAINING, guess=1.0,
     )  # fmt: skip
-    grouped_gradient_share: float = _constant(
+    grouped_gradient_share: float = constant(
         0.487, 0.05, 1, "1",
         "rate of gradients of grouped convolutions over that of the forward",
         _TRAINING, guess=0.5,
     )  # fmt: skip
-    depthwise_input_gradient: float = _constant(
+    depthwise_input_gradient: float = constant(
         1.36, 0.5, 8, "1",
         "cycles of a depthwise convolution's input gradient over those of the forward",
         _TRAINING, guess=1.0,
     )  # fmt: skip
-    depthwise_weight_gradient: float = _constant(
+    depthwise_weight_gradient: float = constant(
         1.18, 0.5, 8, "1",
         "the same of its weight gradient", _TRAINING, guess=1.0,
     )  # fmt: skip
     # Attention
-    attention_share: float = _constant(
+    attention_share: float = constant(
         0.986, 0.05, 1, "1",
         "of the matrix peak, fused attention", _NETWORKS,
     )  # fmt: skip
-    attention_contraction: float = _constant(
+    attention_contraction: float = constant(
         8.17, 0, 300, "elements",
         "head size lost", _NETWORKS,
     )  # fmt: skip
-    score_traffic: float = _constant(
+    score_traffic: float = constant(
         0.733, 0, 2, "1",
         "of writing and reading float32 scores twice, off the fused path", _NETWORKS,
     )  # fmt: skip
     # Layer norm and softmax in float32
-    norm_row_cycles: float = _constant(
+    norm_row_cycles: float = constant(
         380.0, 50, 1500, "clocks",
         "clocks of a unit per row of a layer norm, besides its elements", _ROWS, guess=300.0,
     )  # fmt: skip
-    norm_element_cycles: float = _constant(
+    norm_element_cycles: float = constant(
         0.15, 0.05, 2, "clocks",
         "clocks of a unit per element of a layer norm", _ROWS, guess=0.7,
     )  # fmt: skip
-    softmax_row_cycles: float = _constant(
+    softmax_row_cycles: float = constant(
         328, 10, 1000, "clocks",
         "clocks of a unit per row of a softmax with a block per row", _ROWS, guess=100.0,
     )  # fmt: skip
-    softmax_element_cycles: float = _constant(
+    softmax_element_cycles: float = constant(
         1.53, 0.05, 3, "clocks",
         "clocks of a unit per element of the same", _ROWS, guess=1.0,
     )  # fmt: skip
-    warp_softmax_share: float = _constant(
+    warp_softmax_share: float = constant(
         0.866, 0.5, 1.0, "1",
         "DRAM throughput of a softmax with a warp per row over that of streams",
         _ROWS, guess=0.9,
     )  # fmt: skip
-    norm_reread_share: float = _constant(
+    norm_reread_share: float = constant(
         0.43, 0.1, 6, "1",
         "size of the rows in flight, in L2 sizes, at which half of the second reads of a "
         "layer norm miss", _ROWS, guess=0.25,
     )  # fmt: skip
-    softmax_reread_share: float = _constant(
+    softmax_reread_share: float = constant(
         4.27, 0.1, 6, "1",
         "the same for the later reads of a softmax with a block per row", _ROWS, guess=4.0,
     )  # fmt: skip
     # Convolution in 16 bits: layout
-    reorder_window: float = _constant(
+    reorder_window: float = constant(
         1.52, 0, 2, "1",
         "of reading and writing both tensors again to convert 16-bit NCHW", _NETWORKS,
     )  # fmt: skip
-    reorder_pointwise: float = _constant(
+    reorder_pointwise: float = constant(
         0.364, 0, 2, "1",
         "the same, for 1x1 kernels", _NETWORKS,
     )  # fmt: skip
-    reorder_grouped: float = _constant(
+    reorder_grouped: float = constant(
         0.659, 0, 3, "1",
         "the same, for grouped kernels", _NETWORKS,
     )  # fmt: skip
     # Convolution in float32
-    implicit_rate: float = _constant(
+    implicit_rate: float = constant(
         0.837, 0.5, 1.0, "1",
         "arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads, not for 1 x 1",
         _CONVOLUTIONS, guess=0.85,
     )  # fmt: skip
-    image_transform_share: float = _constant(
+    image_transform_share: float = constant(
         0.529, 0.2, 1.0, "1",
         "DRAM throughput of Winograd's transforms of images over that of streams",
         _CONVOLUTIONS, guess=0.6,
     )  # fmt: skip
-    weight_transform_share: float = _constant(
+    weight_transform_share: float = constant(
         0.269, 0.1, 1.0, "1",
         "the same of its transform of the weights", _CONVOLUTIONS, guess=0.4,
     )  # fmt: skip
-    winograd_rate: float = _constant(
+    winograd_rate: float = constant(
         0.756, 0.3, 1.0, "1",
         "arithmetic rate of fused Winograd over GEMM: transforms in the main loop",
         _CONVOLUTIONS, guess=0.75,
     )  # fmt: skip
     # Depthwise convolution on scalar lanes
-    depthwise_tap: float = _constant(
+    depthwise_tap: float = constant(
         3.11, 0.5, 30, "cycles",
         "per tap and output, NCHW, k = 1, 3, 5", _NETWORKS,
     )  # fmt: skip
-    depthwise_output: float = _constant(
+    depthwise_output: float = constant(
         124.0, 0, 300, "cycles",
         "per output besides its taps, NCHW", _NETWORKS,
     )  # fmt: skip
-    depthwise_tap_other: float = _constant(
+    depthwise_tap_other: float = constant(
         21.0, 0.5, 60, "cycles",
         "per tap and output, other sizes", _NETWORKS,
     )  # fmt: skip
-    depthwise_tap_nhwc: float = _constant(
+    depthwise_tap_nhwc: float = constant(
         4.96, 0.1, 30, "cycles",
         "per tap and output, NHWC", _NETWORKS,
     )  # fmt: skip
-    depthwise_output_nhwc: float = _constant(
+    depthwise_output_nhwc: float = constant(
         47.5, 0, 400, "cycles",
         "per output, NHWC", _NETWORKS,
     )  # fmt: skip
-    depthwise_tap_nhwc_other: float = _constant(
+    depthwise_tap_nhwc_other: float = constant(
         0.563, 0.5, 100, "cycles",
         "per tap and output, other sizes, NHWC", _NETWORKS,
     )  # fmt: skip
     # Starved kernels
-    starved_step: float = _constant(
+    starved_step: float = constant(
         491.0, 1, 2000, "cycles",
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs
-    cpu_dram_share: float = _constant(
+    cpu_dram_share: float = constant(
         0.297, 0.2, 1, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
-    core_stream: float = _constant(
+    core_stream: float = constant(
         4100000000.0, 3000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
-    cpu_cache_width: float = _constant(
+    cpu_cache_width: float = constant(
         59.6, 2, 64, "B per clock",
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
-    cpu_matrix_share: float = _constant(
+    cpu_matrix_share: float = constant(
         0.821, 0.3, 1, "1",
         "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
-    cpu_batched_share: float = _constant(
+    cpu_batched_share: float = constant(
         0.199, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
     )  # fmt: skip
-    cpu_rows: float = _constant(
+    cpu_rows: float = constant(
         9.0, 0, 50, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
-    cpu_reorder_pass: float = _constant(
+    cpu_reorder_pass: float = constant(
         1.37, 0, 10, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
     )  # fmt: skip
-    cpu_page_fault: float = _constant(
+    cpu_page_fault: float = constant(
         4.32e-07, 5e-08, 3e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
-    cpu_kept_memory: float = _constant(
+    cpu_kept_memory: float = constant(
         63800000.0, 1000000.0, 64000000.0, "B",
         "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
     )  # fmt: skip
-    cpu_plain_cycles: float = _constant(
+    cpu_plain_cycles: float = constant(
         3.29, 0, 8, "cycles",
         "of a core per element of plain arithmetic, in generated code", _CPU,
     )  # fmt: skip
-    cpu_exponential_cycles: float = _constant(
+    cpu_exponential_cycles: float = constant(
         8.14, 0.3, 40, "cycles",
         "per exponential, the same", _CPU,
     )  # fmt: skip
-    cpu_error_function_cycles: float = _constant(
+    cpu_error_function_cycles: float = constant(
         20.5, 0.5, 60, "cycles",
         "per error function, the same", _CPU,
     )  # fmt: skip
-    cpu_normalized_cycles: float = _constant(
+    cpu_normalized_cycles: float = constant(
         15.6, 0.3, 60, "cycles",
         "per normalised element, the same", _CPU,
     )  # fmt: skip
-    cpu_moved_cycles: float = _constant(
+    cpu_moved_cycles: float = constant(
         17.3, 0.1, 60, "cycles",
         "per element copied into another order or place, the same", _CPU,
     )  # fmt: skip
-    cpu_weight_cycles: float = _constant(
+    cpu_weight_cycles: float = constant(
         9.02, 0.1, 60, "cycles",
         "per weight of a convolution that compiled code lays out channels-last, the same", _CPU,
     )  # fmt: skip
-    cpu_library_light: float = _constant(
+    cpu_library_light: float = constant(
         2.0, 0.02, 4, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
-    cpu_library_heavy: float = _constant(
+    cpu_library_heavy: float = constant(
         5.92, 0.2, 20, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
-    cpu_launch: float = _constant(
+    cpu_launch: float = constant(
         2.75e-05, 5e-07, 6e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
-    cpu_fork: float = _constant(
+    cpu_fork: float = constant(
         6.54e-06, 1e-07, 2e-05, "s",
         "to spread an operator over cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
-    cpu_convolution_launch: float = _constant(
+    cpu_convolution_launch: float = constant(
         2.95e-05, 0, 0.0001, "s",
         "for a convolution to find its kernel and formats", _CPU,
     )  # fmt: skip
 
-    def with_values(self, values: Mapping[str, float]) -> Constants:
-        """Replace some values.
-
-        Raises:
-            UnknownNameError: if a name is no constant.
-            UsageError: if a value lies outside its plausible range.
-        """
-        known = {row.name: row for row in constant_table(self)}
-        for name, value in values.items():
-            if name not in known:
-                raise UnknownNameError("constant", name, known)
-            low, high = known[name].low, known[name].high
-            if not low <= value <= high:
-                raise UsageError(f"{name} = {value:g} lies outside {low:g} to {high:g}")
-        return replace(self, **values)
-
-
-def constant_table(constants: Constants | None = None) -> tuple[Constant, ...]:
-    """All constants in the order of their declaration."""
-    values = constants or DEFAULT
-    return tuple(Constant(f.name, getattr(values, f.name), **f.metadata) for f in fields(Constants))
-
-
-def textbook_constants() -> Constants:
-    """The constants before any fit, as far as a textbook value is known."""
-    return Constants(**{f.name: f.metadata["guess"] for f in fields(Constants)})
-
 
 DEFAULT = Constants()
+
+
+def constant_table(constants: Constants = DEFAULT) -> tuple[Constant, ...]:
+    """All constants in the order of their declaration."""
+    return constants.rows
