@@ -169,6 +169,27 @@ def test_wrong_options(fails: Any, models: str, words: list[str], expected: str)
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.html"],
+        ["roofline", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.html"],
+        ["compare", "-m", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.html"],
+        ["timeline", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.json"],
+        ["predict", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.json", "-f", "md"],
+        ["sweep", "zoo:nothing", "-d", "t4", "-o", "no/folder/x.csv"],
+        ["reproduce", "-o", "no/folder/x.html"],
+        ["calibrate", "-o", "no/folder/x.yaml"],
+    ],
+)
+def test_a_missing_folder_is_found_out_before_the_work(
+    fails: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """The model that does not exist was not asked for yet."""
+    monkeypatch.chdir(tmp_path)
+    assert "there is no folder 'no/folder'; make it first" in fails(*words)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["predict"], "MODEL"),

@@ -313,3 +313,25 @@ def test_three_calls_from_a_module_to_a_chart() -> None:
     dots = [trace for trace in figure.data if trace.name == "convolution"]
     assert [len(trace.x) for trace in dots] == [1]
     assert figure.layout.xaxis.type == "log"
+
+
+def test_devices_without_a_peak_are_refused_together_with_the_remedy(fasternet: cm.Graph) -> None:
+    """One error for a sweep over the whole catalogue; without those it names, it runs."""
+    unable = {
+        profile.id
+        for profile in cm.list_devices()
+        if not any(row.dtype == "float32" and row.si is not None for row in profile.peaks)
+    }
+    assert len(unable) > 1
+    everything = [profile.id for profile in cm.list_devices()]
+    with pytest.raises(UsageError, match="leave them out or choose a precision") as caught:
+        cm.sweep(fasternet, everything)
+    message = str(caught.value)
+    named = {entry.split(" (")[0].split()[-1] for entry in message.split("), ")}
+    assert named == unable
+    assert message.startswith(f"{len(unable)} devices have no peak")
+    able = [name for name in everything if name not in named]
+    assert cm.sweep(fasternet, able).latency.shape[0] == len(everything) - len(unable)
+    (one, *_) = unable
+    with pytest.raises(UsageError, match=f"^{one} has no float32 peak, nor .*: choose such a"):
+        cm.sweep(fasternet, [*able, one])

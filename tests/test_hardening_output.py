@@ -134,7 +134,7 @@ def test_a_command_that_runs_out_of_room_leaves_no_broken_file(
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("no/such/folder.json", "No such file"), (".", "folder"), ("x" * 300 + ".json", "too long")],
+    [("no/such/folder.json", "no folder"), (".", "folder"), ("x" * 300 + ".json", "too long")],
 )
 def test_places_that_cannot_be_written_to(
     tmp_path: Path, name: str, reason: str, capsys: pytest.CaptureFixture[str]

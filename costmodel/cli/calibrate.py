@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
-from costmodel.cli.output import save
+from costmodel.cli.output import require_folder, save
 from costmodel.errors import UsageError
 
 
@@ -32,6 +32,7 @@ def calibrate(
         raise UsageError(f"{output}: a profile is a .yaml file")
     if output.exists() and not force:
         raise UsageError(f"{output} exists already; choose another name or add --force")
+    require_folder(str(output))
     from costmodel.measurement import calibrated_profile, calibration, machine
 
     calibrated_profile.check_id(output.stem)

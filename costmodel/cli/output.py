@@ -32,10 +32,11 @@ def is_page(form: Format | None, output: str | None) -> bool:
     """Whether the output is an HTML page.
 
     Raises:
-        UsageError: if a format is asked for as well.
+        UsageError: if a format is asked for as well, or there is no such folder.
     """
     if output is None or Path(output).suffix.lower() not in _PAGES:
         return False
+    require_folder(output)
     if form is not None:
         raise UsageError(f"--format {form} and -o {output}: an HTML file is a page; drop one")
     return True
@@ -47,8 +48,9 @@ def chosen_format(form: Format | None, output: str | None) -> Format:
     Commands call it first: a wrong name should not be found out after a minute of work.
 
     Raises:
-        UsageError: for a file's name that stands for none.
+        UsageError: for a file's name that stands for none, or a folder that does not exist.
     """
+    require_folder(output)
     if form is not None or output is None:
         return form or Format.TABLE
     suffix = Path(output).suffix.lower()
@@ -57,6 +59,20 @@ def chosen_format(form: Format | None, output: str | None) -> Format:
     raise UsageError(
         f"{output}: the name does not say the format; add --format table, json, csv or md"
     )
+
+
+def require_folder(output: str | None) -> None:
+    """Refuse a file in a folder that does not exist, before the work rather than after it.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    if output is None:
+        return
+    folder = Path(output).parent
+    if not folder.is_dir():
+        reason = f"there is no folder {str(folder)!r}; make it first"
+        raise UsageError(f"cannot write {output!r}: {reason}")
 
 
 def emit(report: Report, form: Format, output: str | None) -> None:

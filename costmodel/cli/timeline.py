@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from costmodel.cli import options
-from costmodel.cli.output import save
+from costmodel.cli.output import require_folder, save
 
 
 def timeline(
@@ -24,6 +24,7 @@ def timeline(
     output: options.Output = None,
 ) -> None:
     """Write the run as a trace that Perfetto opens: modules, compute, memory and launches."""
+    require_folder(output)
     sizes, policies = options.batch_sizes(batch), options.precisions(precision)
     targets = options.load_targets(device, threads)
     graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)

@@ -85,10 +85,11 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     A dtype that a device has no peak for is computed in float32, with a note that says so.
 
     Raises:
-        UsageError: if a profile lacks a float32 peak or a memory bandwidth.
+        UsageError: if profiles lack a float32 peak, naming all of them, or a memory bandwidth.
     """
     # Wide integers (indices) and complex numbers run on the vector lanes: no profile lists them.
     rated = [dtype if is_known_dtype(dtype) else "float32" for dtype in dtypes]
+    _require_peaks(targets, rated)
     found = [[_peaks(target, dtype) for dtype in rated] for target in targets]
     peaks = np.array([[peak[:2] for peak in row] for row in found], dtype=np.float64)
     matrix, vector = peaks.reshape(len(targets), len(rated), 2).transpose(2, 0, 1)
@@ -101,7 +102,9 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
 @lru_cache(maxsize=4096)
 def _peaks(target: Target, dtype: str) -> tuple[float, float, str]:
     """FLOP/s of matrix products and of vector arithmetic, and what had to be assumed, or ""."""
-    best, missing = _matrix_peak(target.profile, dtype)
+    peak = _matrix_peak(target.profile, dtype)
+    assert peak is not None, "as required before"
+    best, missing = peak
     vector = _vector_peak(target.profile, dtype, best)
     note = f"{target.label} has no {dtype} peak: computed in float32" if missing else ""
     return best * target.share, vector * target.share, note
@@ -115,7 +118,41 @@ def _bandwidth_and_launch(target: Target) -> tuple[float, float]:
     return found, profile.launch_overhead or 0.0
 
 
-def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
+def _require_peaks(targets: Sequence[Target], dtypes: Sequence[str]) -> None:
+    """Refuse devices that compute in none of these dtypes nor float32, all of them at once."""
+    unable = {
+        target.profile.id: (target.profile, dtype)
+        for target in targets
+        for dtype in reversed(dtypes)
+        if not _has_peak(target, dtype)
+    }
+    if not unable:
+        return
+    if len(unable) == 1:
+        ((profile, dtype),) = unable.values()
+        has = _dtypes_of(profile)
+        remedy = f"it computes in {has}: choose such a precision" if has else "it states no peak"
+        raise UsageError(f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}")
+    listed = ", ".join(
+        f"{profile.id} ({_dtypes_of(profile) or 'no peak'})" for profile, _ in unable.values()
+    )
+    raise UsageError(
+        f"{len(unable)} devices have no peak in this precision, nor float32 to fall back on; leave "
+        f"them out or choose a precision they have: {listed}"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _has_peak(target: Target, dtype: str) -> bool:
+    return _matrix_peak(target.profile, dtype) is not None
+
+
+def _dtypes_of(profile: DeviceProfile) -> str:
+    return ", ".join(sorted({row.dtype for row in profile.peaks if row.si is not None}))
+
+
+def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool] | None:
+    """FLOP/s, and whether it is that of float32 in place of a missing one."""
     # Frameworks accumulate 16-bit products in float32, which some devices do at half the rate.
     peak = profile.peak(dtype, accumulate="float32") or profile.peak(dtype)
     if peak is None and dtype == "tf32":
@@ -124,11 +161,7 @@ def _matrix_peak(profile: DeviceProfile, dtype: str) -> tuple[float, bool]:
     if peak is not None:
         return peak, False
     peak = profile.peak("float32")
-    if peak is None:
-        has = ", ".join(sorted({row.dtype for row in profile.peaks if row.si is not None}))
-        remedy = f"it computes in {has}: choose such a precision" if has else "it states no peak"
-        raise UsageError(f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}")
-    return peak, True
+    return None if peak is None else (peak, True)
 
 
 def _vector_peak(profile: DeviceProfile, dtype: str, fallback: float) -> float:
