@@ -3,14 +3,16 @@
 `residuals.json` holds, for each way of running that was measured, the spread of
 log(measured / predicted): a floor, and what each kind of operator adds in proportion to its share
 of the time. Kinds that the measured networks hardly contained keep a wide spread, so an estimate
-made of them has a wide interval. `python -m costmodel.measurement.uncertainty` writes the file.
+made of them has a wide interval; kinds that they lacked are taken from the nearest other way of
+running on devices of that kind, somewhat wider. `python -m costmodel.measurement.uncertainty`
+writes the file.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,7 +159,12 @@ def _choose(
             -entry.networks,
         )
 
-    best = min(known, key=mismatch)
+    nearest = sorted(known, key=mismatch)
+    best = nearest[0]
+    for other in nearest[1:]:
+        if other.device_kind == best.device_kind:
+            kinds = {name: OTHER_WAY * spread for name, spread in other.kinds.items()}
+            best = replace(best, kinds={**kinds, **best.kinds})
     widening, reasons = 1.0, []
     if best.device_kind != device_kind:
         widening *= OTHER_KIND if device_kind in ("cpu", "gpu") else FAR_KIND
