@@ -110,6 +110,24 @@ def test_networks_give_the_launch_back_and_the_file_of_constants_is_read(
     assert json.loads(capsys.readouterr().out)["mape"] == pytest.approx(after)
 
 
+def test_folds_are_families_predicted_by_fits_to_the_others(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two folds of two families: each is held out from a fit to the other, as files can be."""
+    words = ["--only", "launch", "--no-ablate"]
+    (fold,) = fitted(capsys, f"{networks}@v100-sxm2", *words, "--folds", "2")["folds"]
+    parts = {name: tmp_path / f"{name}.jsonl" for name in ("fasternet", "partialnet")}
+    for name, path in parts.items():
+        lines = [line for line in networks.read_text().splitlines() if f"zoo:{name}" in line]
+        path.write_text("\n".join(lines) + "\n")
+    errors = []
+    for name, other in (("fasternet", "partialnet"), ("partialnet", "fasternet")):
+        sources = [f"{parts[other]}@v100-sxm2", "--hold-out", f"{parts[name]}@v100-sxm2"]
+        held_out = fitted(capsys, *sources, *words)["scores"][1]
+        errors += [held_out["after"]["mape"]] * held_out["after"]["n"]
+    assert (fold["n"], fold["mape"]) == (9, pytest.approx(np.mean(errors), rel=1e-6))
+
+
 def test_the_ablation_names_what_each_law_is_worth(
     networks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +162,7 @@ def test_sources_that_make_no_sense(networks: Path, capsys: pytest.CaptureFixtur
         [f"{networks}@v100-sxm2", "--only", "lunch"],
         [f"{networks}@v100-sxm2", "--only", "cpu_launch"],
         ["nowhere.csv@t4"],
+        [f"{networks}@v100-sxm2", "--folds", "1"],
     ):
         assert main(["fit", *words]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1

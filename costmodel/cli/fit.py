@@ -49,6 +49,15 @@ def fit(
     ablate: Annotated[
         bool, typer.Option("--ablate/--no-ablate", help="Switch each law off in turn.")
     ] = True,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds",
+            metavar="N",
+            min=0,
+            help="Besides, judge each of N parts of the families by a fit to the others.",
+        ),
+    ] = 0,
     constants: Annotated[
         Path | None,
         typer.Option("--constants", metavar="FILE.json", help="Start from these constants."),
@@ -79,6 +88,7 @@ def fit(
         seed=seed,
         evaluations=steps,
         ablate=ablate,
+        folds=folds,
         track=track,
     )
     emit(fit_report(found, start), form, output)

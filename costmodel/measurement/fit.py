@@ -7,7 +7,7 @@ is scored before and after, and every law is switched off in turn to show what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,18 +23,15 @@ from costmodel.measurement.kernel_fit import GROUPS, OPERATORS, fit_constants
 from costmodel.measurement.kernels import KernelTable, read_kernels
 from costmodel.measurement.matching import GraphSource
 from costmodel.measurement.measured_files import file_kind, validate_file
-from costmodel.measurement.network_fit import fit_networks
 from costmodel.measurement.request import Request, Track, untracked
 from costmodel.measurement.scoring import Score, score
+from costmodel.measurement.stages import among, cross_validated, fit_stages
 from costmodel.measurement.validation import Run
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 from costmodel.roofline.engine import LAWS
 
 Array = np.ndarray
-
-COMPILED = ("compiled_launch", "fused_reread")
-"""Constants that only compiled runs identify."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,8 @@ class Fit:
     scores: tuple[Scored, ...]
     ablation: dict[str, dict[str, float]]
     """MAPE by law that is off ("" for none) and source."""
+    folds: tuple[tuple[str, Score], ...] = ()
+    """Networks of each source, every family predicted by constants fitted to other families."""
 
 
 class _Material(NamedTuple):
@@ -131,6 +130,7 @@ def fit_files(
     seed: int = 0,
     evaluations: int = 14,
     ablate: bool = True,
+    folds: int = 0,
     track: Track = untracked,
 ) -> Fit:
     """Fit constants to some sources and judge them by others.
@@ -145,6 +145,8 @@ def fit_files(
         seed: of that draw.
         evaluations: bound on the optimiser's steps.
         ablate: switch each law off in turn.
+        folds: parts to deal the networks' families into, each judged by a fit to the others;
+            0 for none.
         track: shows progress over the rows of a file.
 
     Raises:
@@ -177,7 +179,27 @@ def fit_files(
             law: {m.label: m.mape_without(law, constants) for m in materials if _applies(law, m)}
             for law in laws
         },
+        _folds(used, folds, start, names, evaluations, seed),
     )
+
+
+def _folds(
+    used: Sequence[_Material],
+    folds: int,
+    start: Constants,
+    names: Sequence[str] | None,
+    evaluations: int,
+    seed: int,
+) -> tuple[tuple[str, Score], ...]:
+    if not folds:
+        return ()
+    runs = [run for material in used for run in material.runs]
+    if folds < 2 or not runs:
+        raise UsageError(f"folds {folds}: expected 2 or more, and files of networks")
+    labels = [material.label for material in used for _ in material.runs]
+    wanted = frozenset(names) if names else None
+    scores = cross_validated(runs, folds, start, wanted, evaluations, seed)
+    return tuple(zip(labels, scores, strict=True))
 
 
 def _needed(source: Source) -> Target:
@@ -218,7 +240,7 @@ def _fit(
     if cases:
         met = {case.operator for case in cases}
         groups = [
-            (operators, _chosen(members, wanted))
+            (operators, among(members, wanted))
             for operators, members in GROUPS
             if met & set(operators)
         ]
@@ -228,42 +250,11 @@ def _fit(
         constants = fit_constants(cases, start.with_values(guesses), groups)
         free += members
     runs = [run for material in used for run in material.runs]
-    for belongs, members in _stages():
-        group = [(run.target, run.networks) for run in runs if belongs(run)]
-        chosen = _chosen(members, wanted)
-        if group and chosen:
-            constants = fit_networks(group, constants, chosen, evaluations)
-            free += chosen
+    constants, found = fit_stages(runs, constants, wanted, evaluations)
+    free += found
     if not free:
         raise UsageError("none of these constants shows in the files to fit to")
     return constants, free
-
-
-def _chosen(members: Sequence[str], wanted: frozenset[str] | None) -> list[str]:
-    return [name for name in members if wanted is None or name in wanted]
-
-
-def _stages() -> list[tuple[Callable[[Run], bool], list[str]]]:
-    """Which runs identify which constants, in the order of fitting."""
-    gpu, cpu = _like("launch"), _like("cpu_launch")
-
-    def on_gpu(run: Run) -> bool:
-        return run.target.profile.kind == "gpu" and run.conditions.step is None
-
-    return [
-        (
-            lambda run: on_gpu(run) and not run.conditions.compiled,
-            [name for name in gpu if name not in COMPILED],
-        ),
-        (lambda run: on_gpu(run) and run.conditions.compiled, list(COMPILED)),
-        (lambda run: run.target.profile.kind == "cpu" and run.conditions.step is None, cpu),
-    ]
-
-
-def _like(name: str) -> list[str]:
-    """Constants that come from the same fit as this one."""
-    table = {row.name: row for row in constant_table(DEFAULT)}
-    return [row.name for row in table.values() if row.source == table[name].source]
 
 
 # -------------------------------------------------------------------- ablation

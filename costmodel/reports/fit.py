@@ -16,6 +16,8 @@ from costmodel.roofline.constants import Constants, constant_table
 def fit_report(found: Fit, start: Constants) -> Report:
     """Scores before and after, the fitted constants with their ranges, and the ablation."""
     tables = [_scores(found), _constants(found, start)]
+    if found.folds:
+        tables.append(_folds(found))
     if len(found.ablation) > 1:
         tables.append(_ablation(found))
     return Report(_document(found), tuple(tables))
@@ -41,6 +43,18 @@ def _scores(found: Fit) -> Table:
         for entry in found.scores
     )  # fmt: skip
     return Table("Predictions", columns, rows)
+
+
+def _folds(found: Fit) -> Table:
+    columns = (
+        Column("source", "measured", right=False),
+        Column("n", "n"),
+        Column("mape", "MAPE", percent),
+        Column("median_ape", "median APE", percent),
+        Column("bias", "bias", "{:.3f}".format),
+    )
+    rows = tuple((name, s.n, s.mape, s.median_ape, s.bias) for name, s in found.folds)
+    return Table("Every family predicted by constants fitted to other families", columns, rows)
 
 
 def _constants(found: Fit, start: Constants) -> Table:
@@ -87,6 +101,7 @@ def _document(found: Fit) -> dict[str, Any]:
             }
             for entry in found.scores
         ],
+        "folds": [{"source": name, **_finite(asdict(score))} for name, score in found.folds],
         "ablation": found.ablation,
     }
 
