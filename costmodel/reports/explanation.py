@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from costmodel.formulas import Formula, formula_names, get_formula
-from costmodel.formulas.explain import Explanation, explain_formula
+from costmodel.formulas.explain import explain_formula
+from costmodel.formulas.explanation import Explanation
 from costmodel.formulas.notation import number, text
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from costmodel.formulas import Formula, formula_names, get_formula
-from costmodel.formulas.explain import Explanation, explain_formula
+from costmodel.formulas.explain import explain_formula
+from costmodel.formulas.explanation import Explanation
 from costmodel.formulas.notation import number, text, tidy
 from costmodel.formulas.symbols import MEANING, symbol
 
