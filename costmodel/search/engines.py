@@ -19,6 +19,9 @@ from costmodel.errors import UsageError
 
 ENGINES = ("loky", "dask", "ray")
 
+Progress = Callable[[int, int], None]
+"""Told how much of how much is done."""
+
 
 @dataclass(frozen=True)
 class Workers:

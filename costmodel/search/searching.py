@@ -7,7 +7,7 @@ samplers propose designs; a study kept in a file is resumed by the next search o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from costmodel.search.result import SearchResult, bindings, checked
 from costmodel.search.summary import Summary, merged
 
 if TYPE_CHECKING:
-    from costmodel.search.engines import Workers
+    from costmodel.search.engines import Progress, Workers
 
 Array = np.ndarray
 Method = Literal["auto", "exhaustive", "tpe", "nsga2", "random"]
@@ -28,9 +28,6 @@ EXHAUSTIVE = 3_000_000
 """Combinations up to which all are costed."""
 CHUNK = 1 << 18
 """Combinations costed at a time."""
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many designs are done."""
 
 
 def search(

@@ -23,7 +23,7 @@ from costmodel.search.summary import Summary, merged
 if TYPE_CHECKING:
     import optuna
 
-    from costmodel.search.searching import Progress
+    from costmodel.search.engines import Progress
 
 Array = np.ndarray
 

@@ -7,7 +7,7 @@ interrupted, or is asked for again with more devices, does only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,9 @@ from costmodel.estimation import estimate, resolve_target
 from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.precision import get_precision
-from costmodel.search.engines import Workers
+from costmodel.search.engines import Progress, Workers
 from costmodel.search.store import ResultStore, digest
 
-Progress = Callable[[int, int], None]
 Row = dict[str, Any]
 
 
