@@ -6,6 +6,7 @@ import importlib.util
 import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,27 @@ def networks() -> Networks:
 @pytest.fixture(scope="module")
 def whole(networks: Networks) -> Reproduction:
     return reproduce(networks=networks)
+
+
+def test_the_cache_gives_back_what_was_traced_folded_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path))
+    source, shape = "zoo:fasternet_t0", (3, 64, 64)
+    said: list[str] = []
+
+    def both(cached: bool) -> list[str]:
+        found = Networks(said.append, cached=cached)
+        return [found.graph(source, shape, folded=folded).to_json() for folded in (False, True)]
+
+    plain = both(cached=False)
+    assert not list(tmp_path.rglob("*.json.gz"))
+    assert len(set(plain)) == 2
+    assert both(cached=True) == plain
+    assert len(list(tmp_path.rglob("*.json.gz"))) == 2
+    assert len(said) == 4
+    assert both(cached=True) == plain
+    assert len(said) == 4, "nothing was traced again"
 
 
 def by_row(reproduction: Reproduction, table: str, column: str) -> dict[str, Record]:

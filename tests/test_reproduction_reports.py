@@ -50,7 +50,9 @@ def ten_percent_more(*ids: str) -> Reproduction:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path / "cache"))
+
     def call(*words: str) -> tuple[int, str, str]:
         code = main(["reproduce", *words])
         out, err = capsys.readouterr()
@@ -84,6 +86,15 @@ def test_json_has_one_record_per_cell(run: Any) -> None:
             assert record["ratio"] == pytest.approx(record["predicted"] / cell.value)
     assumed = {entry["column"]: entry["condition"] for entry in document["assumed"]}
     assert assumed["throughput_mi250"].startswith("mi250-gcd, fp32, batch 256")
+
+
+def test_without_the_cache_nothing_is_kept(run: Any, tmp_path: Path) -> None:
+    words = ("ablation-channel-attention", "--format", "csv")
+    code, anew, _ = run(*words, "--no-cache")
+    assert code == 0
+    assert not (tmp_path / "cache").exists()
+    assert run(*words)[1] == anew
+    assert list((tmp_path / "cache").rglob("*.json.gz"))
 
 
 def test_table_csv_and_markdown(run: Any, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ Compiled = Annotated[
     bool,
     typer.Option("--compiled", help="As torch.compile runs it: pointwise work fused."),
 ]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")]
 InputShape = Annotated[
     str | None,
     typer.Option("--input", "-i", metavar="CxHxW", help="Shape of one sample, as 3x224x224."),

@@ -23,6 +23,7 @@ def reproduce(
             help="Score the assumed run conditions beside others; a page gets them as a section.",
         ),
     ] = False,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -39,7 +40,7 @@ def reproduce(
         from costmodel.measurement import reproduction as rooms
         from costmodel.measurement.reproduction.networks import Networks
 
-        networks = Networks(status.update)
+        networks = Networks(status.update, cached=not no_cache)
         compared = rooms.compare_conditions(ids, networks=networks) if conditions else ()
         if conditions and not as_page:
             report = reports.conditions_report(compared)

@@ -84,9 +84,7 @@ def validate(
         Path | None,
         typer.Option("--constants", metavar="FILE.json", help="Of `costmodel fit -o FILE.json`."),
     ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")
-    ] = False,
+    no_cache: options.NoCache = False,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
     format: options.FormatOption = None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +16,14 @@ from torch import nn
 
 from costmodel.errors import UsageError
 from costmodel.estimation import estimate
+from costmodel.files import cache_folder
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
 from costmodel.measurement.reproduction.conditions import Condition
-from costmodel.passes.folding import fold_batch_norm
+from costmodel.passes import folding
 from costmodel.passes.fusion import compiled
 from costmodel.published import PublishedModel
+from costmodel.tracing.cache import SUFFIX, _read, _write, cache_key, is_kept
 from costmodel.tracing.eager import trace
 from costmodel.tracing.source import Source, load_source
 
@@ -26,11 +31,18 @@ Key = tuple[Any, ...]
 
 
 class Networks:
-    """Models, graphs and costs by source string; each is made at most once."""
+    """Models, graphs and costs by source string; each is made at most once.
 
-    def __init__(self, progress: Callable[[str], None] | None = None) -> None:
-        """`progress` is told what is being traced."""
+    Args:
+        progress: is told what is being traced.
+        cached: whether to look for graphs in the trace cache, and add to it.
+    """
+
+    def __init__(
+        self, progress: Callable[[str], None] | None = None, *, cached: bool = False
+    ) -> None:
         self._progress = progress or (lambda message: None)
+        self._cached = cached
         self._sources: dict[Key, Source] = {}
         self._graphs: dict[Key, Graph] = {}
         self._seconds: dict[Key, float] = {}
@@ -41,7 +53,7 @@ class Networks:
         Raises:
             UsageError: if the model's package is not installed.
         """
-        model = self._source(source, input_shape).model
+        model = self._source(source, input_shape).model  # its graph counts frozen ones as well
         return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
     def macs(self, source: str, input_shape: tuple[int, ...]) -> float:
@@ -99,6 +111,19 @@ class Networks:
         return self._graphs[key]
 
     def _trace(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
+        """The model, folded or not: as the trace cache holds it, or else traced."""
+        form = {"part": part, "folded": _folding_digest() if folded else ""}
+        key = cache_key(source, 1, input_shape, form)
+        path = cache_folder() / key[:2] / f"{key[2:]}{SUFFIX}"
+        kept = self._cached and is_kept(source, form)
+        graph = _read(path) if kept else None
+        if graph is None:
+            graph = self._traced(source, input_shape, folded, part)
+            if kept:
+                _write(path, graph)
+        return graph
+
+    def _traced(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
         self._progress(f"tracing {source}")
         found = self._source(source, input_shape)
         model = found.model.eval()
@@ -107,7 +132,7 @@ class Networks:
             assert isinstance(backbone, nn.Module)
             model = backbone
         if folded:
-            model = fold_batch_norm(model, *found.inputs)
+            model = folding.fold_batch_norm(model, *found.inputs)
         return trace(model, *found.inputs, name=found.name)
 
     def _source(self, source: str, input_shape: tuple[int, ...]) -> Source:
@@ -116,6 +141,12 @@ class Networks:
             with redirect_stdout(sys.stderr):
                 self._sources[key] = load_source(source, 1, input_shape)
         return self._sources[key]
+
+
+@cache
+def _folding_digest() -> str:
+    """Of the pass, which the cache's own digest of the tracer leaves out."""
+    return hashlib.sha256(Path(folding.__file__).read_bytes()).hexdigest()
 
 
 def macs_of(graph: Graph) -> float:
