@@ -66,8 +66,8 @@ class Ceilings:
     """(devices,) what had to be assumed."""
 
     def take(self, devices: Array) -> Ceilings:
-        """Some of the devices, by a mask."""
-        chosen = np.flatnonzero(devices).tolist()
+        """Some of the devices, by index."""
+        chosen = devices.tolist()
         return Ceilings(
             tuple(self.targets[i] for i in chosen),
             self.dtypes,

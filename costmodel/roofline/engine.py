@@ -7,7 +7,7 @@ and its memory time. Each law in `LAWS` adds one named physical effect and can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -31,9 +31,13 @@ from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficien
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.laws.pointwise import row_seconds
 from costmodel.roofline.laws.power import flop_energy, sustained_clock
-from costmodel.roofline.operators import OperatorColumns, take
+from costmodel.roofline.operators import OperatorColumns, select
 
 Array = np.ndarray
+
+np.empty(31 << 20, np.uint8)
+# The C library hands freed arrays back to the system and fetches them anew page by page, up to half
+# of the engine's time, until a larger one was freed once: see M_MMAP_THRESHOLD in mallopt(3).
 
 BOUNDS = ("compute", "memory", "launch", "lanes")
 """What limits an operator, by code: arithmetic at its engine's peak; bytes; the start of the
@@ -117,16 +121,45 @@ def operator_times(
     if not operators.count:
         nothing = np.zeros((len(ceilings.targets), 1, 0))
         return Times(nothing, nothing, nothing, nothing, nothing)
-    cpus = devices.is_cpu
-    if cpus.any():
-        own = cpu_times(operators, ceilings.take(cpus), devices.take(cpus), laws, constants)
-        times = Times(own.compute, own.memory, own.launch, np.zeros_like(own.total), own.total)
-        if cpus.all():
-            return times
-        others = operator_times(
-            operators, ceilings.take(~cpus), devices.take(~cpus), laws, constants
-        )
-        return _merged(others, times, cpus)
+    cpus = np.flatnonzero(devices.is_cpu)
+    others = np.flatnonzero(~devices.is_cpu)
+    if not cpus.size:
+        return _times(operators, ceilings, devices, laws, constants)
+    if not others.size:
+        return _cpu_times(operators, ceilings, devices, laws, constants)
+    groups = [
+        (some, times(operators, ceilings.take(some), devices.take(some), laws, constants))
+        for some, times in ((cpus, _cpu_times), (others, _times))
+    ]
+
+    def joined(name: str) -> Array:
+        whole = np.empty((len(ceilings.targets), *groups[0][1].total.shape[1:]))
+        for some, times in groups:
+            whole[some] = getattr(times, name)
+        return whole
+
+    return Times(*(joined(f.name) for f in fields(Times)))
+
+
+def _cpu_times(
+    operators: OperatorColumns,
+    ceilings: Ceilings,
+    devices: DeviceColumns,
+    laws: frozenset[str],
+    constants: Constants,
+) -> Times:
+    own = cpu_times(operators, ceilings, devices, laws, constants)
+    return Times(own.compute, own.memory, own.launch, np.zeros_like(own.total), own.total)
+
+
+def _times(
+    operators: OperatorColumns,
+    ceilings: Ceilings,
+    devices: DeviceColumns,
+    laws: frozenset[str],
+    constants: Constants,
+) -> Times:
+    """Of devices that are no CPUs."""
     run = _Run(operators, ceilings, devices, laws, constants)
     compute, memory, lanes = run.compute(), run.memory(), run.lanes_time()
     launch = np.broadcast_to(run.launch(), compute.shape)
@@ -138,24 +171,12 @@ def operator_times(
         joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
     else:
         joined = np.maximum(busy, memory)
-    kernels = run.float32_kernels()
-    if kernels is not None:
-        known, busy_more = np.isfinite(kernels), compute >= memory
-        joined = np.where(known, kernels, joined)
-        compute = np.where(known & busy_more, kernels, compute)
-        memory = np.where(known & ~busy_more, kernels, memory)
+    for where, kernels in run.float32_kernels():
+        known, busy_more = np.isfinite(kernels), compute[where] >= memory[where]
+        joined[where] = np.where(known, kernels, joined[where])
+        compute[where] = np.where(known & busy_more, kernels, compute[where])
+        memory[where] = np.where(known & ~busy_more, kernels, memory[where])
     return Times(compute, memory, launch, lanes, joined + launch)
-
-
-def _merged(first: Times, second: Times, chosen: Array) -> Times:
-    """Times of devices that were evaluated apart: the second's where `chosen`."""
-
-    def placed(one: Array, other: Array) -> Array:
-        result = np.empty((len(chosen), *first.total.shape[1:]))
-        result[~chosen], result[chosen] = one, other
-        return result
-
-    return Times(*(placed(getattr(first, f.name), getattr(second, f.name)) for f in fields(Times)))
 
 
 class _Run:
@@ -188,13 +209,21 @@ class _Run:
         known = ceilings.launch[:, None, None]
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
         self.launch_time = np.where(known > 0, known, default)
-        self.splits: Array = np.ones(1)
-        if self.on("gradients") and operators.weight_gradient.any():
-            split = contraction_splits(
-                operators.batches, operators.rows, operators.columns, operators.contraction,
-                self.units, constants,
-            )  # fmt: skip
-            self.splits = np.where(self.gpu & operators.weight_gradient, split, 1.0)
+        self.shape = (len(ceilings.targets), *np.atleast_2d(operators.macs).shape)
+
+    def _rows(self, chosen: Array) -> tuple[Array, OperatorColumns]:
+        """Where a law applies, and the operators there: few, so that it looks at no others."""
+        rows = np.flatnonzero(chosen)
+        return rows, select(self.ops, rows)
+
+    def _splits(self, ops: OperatorColumns) -> Array:
+        """Parts that the contraction of weight gradients is cut into, 1 for all others."""
+        if not self.on("gradients") or not ops.weight_gradient.any():
+            return np.ones(1)
+        found = contraction_splits(
+            ops.batches, ops.rows, ops.columns, ops.contraction, self.units, self.constants
+        )
+        return np.where(self.gpu & ops.weight_gradient, found, 1.0)
 
     def launch(self) -> Array:
         """Time before every operator starts."""
@@ -212,149 +241,178 @@ class _Run:
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        written = ops.bytes_written
-        reads = ops.data_read * (
-            ops.first_share * self._per_byte(ops.first_distance)
-            + ops.second_share * self._per_byte(ops.second_distance)
-            + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
+        per_byte = ops.first_share * self._per_byte(ops.first_distance)
+        if (rows := np.flatnonzero(ops.second_share)).size:
+            second = self._per_byte(ops.second_distance[..., rows])
+            per_byte[..., rows] += ops.second_share[rows] * second
+        per_byte += np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
+        reads = ops.data_read * per_byte
+        writes = ops.bytes_written * self._per_byte(
+            2 * ops.bytes_written, constants.write_residency
         )
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
-        writes = written * self._per_byte(2 * written, constants.write_residency)
         total: Array = np.asarray(reads + weights + writes)
-        if self.on("layout"):
-            again = np.where(ops.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
-            again = np.where(ops.grouped, constants.reorder_grouped, again)
-            if self.on("gradients"):
-                again = np.where(ops.gradient, np.maximum(again, constants.reorder_gradient), again)
-            planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
-            total = total + np.where(self.gpu & planar, 2 * again, 0.0) * (reads + writes)
-        if self.on("bias"):
-            biased = (ops.convolution | ops.grouped) & ops.bias
-            one_pass = 2 * written * self._per_byte(2 * written)
-            total = total + np.where(self.gpu & biased, constants.bias_pass, 0.0) * one_pass
-        if self.on("passes"):
-            total = total + constants.fused_reread * ops.reduces * reads
-        if self.on("attention"):
-            scores = 4 * ops.batches * ops.rows * ops.columns
-            traffic = np.where(ops.unfused, constants.score_traffic * 4 * scores, 0.0)
-            total = total + traffic * self._per_byte(2 * scores)
+        for rows, added in self._further_traffic(reads, writes):
+            total[..., rows] += added
         if self.on("gradients"):
-            partial = partial_sum_bytes(ops.batches, ops.rows, ops.columns, self.splits)
-            total = total + partial * self._per_byte(partial)
-            again = constants.norm_gradient_pass * ops.norm_gradient * ops.data_read
-            total = total + again * self._per_byte(ops.data_read)
-        if self.on("passes"):
-            moved = ops.data_read + ops.weight_bytes + written
-            total = total + self._further_passes() * moved * self._per_byte(moved)
-        if self.on("gradients"):
-            moved = (1 + constants.norm_gradient_pass * ops.norm_gradient) * ops.data_read + written
-            blocks = channel_seconds(moved, ops.channel_blocks, self.clock, constants)
-            total = np.where(self.gpu, np.maximum(total, blocks), total)
-        return np.asarray(total)
+            rows, some = self._rows(np.isfinite(ops.channel_blocks))
+            if rows.size:
+                passes = 1 + constants.norm_gradient_pass * some.norm_gradient
+                moved = passes * some.data_read + some.bytes_written
+                blocks = channel_seconds(moved, some.channel_blocks, self.clock, constants)
+                longer = np.maximum(total[..., rows], blocks)
+                total[..., rows] = np.where(self.gpu, longer, total[..., rows])
+        return total
 
-    def _further_passes(self) -> Array:
-        """How often an operator goes over its data again."""
-        ops, constants = self.ops, self.constants
+    def _further_traffic(self, reads: Array, writes: Array) -> Iterator[tuple[Array, Array]]:
+        """Rows, and the time of what they move beside their operands, one law after the other."""
+        ops, constants, on = self.ops, self.constants, self.on
+        planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
+        rows, some = self._rows(planar & on("layout"))
+        if rows.size:
+            again = np.where(some.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
+            again = np.where(some.grouped, constants.reorder_grouped, again)
+            if on("gradients"):
+                slower = np.maximum(again, constants.reorder_gradient)
+                again = np.where(some.gradient, slower, again)
+            moved = reads[..., rows] + writes[..., rows]
+            yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
+        rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
+        if rows.size:
+            one_pass = 2 * some.bytes_written * self._per_byte(2 * some.bytes_written)
+            yield rows, np.where(self.gpu, constants.bias_pass, 0.0) * one_pass
+        rows, some = self._rows(ops.reduces & on("passes"))
+        if rows.size:
+            yield rows, constants.fused_reread * reads[..., rows]
+        rows, some = self._rows(ops.unfused & on("attention"))
+        if rows.size:
+            scores = 4 * some.batches * some.rows * some.columns
+            yield rows, constants.score_traffic * 4 * scores * self._per_byte(2 * scores)
+        rows, some = self._rows(ops.weight_gradient & on("gradients"))
+        if rows.size:
+            splits = self._splits(some)
+            partial = partial_sum_bytes(some.batches, some.rows, some.columns, splits)
+            yield rows, partial * self._per_byte(partial)
+        rows, some = self._rows(ops.norm_gradient & on("gradients"))
+        if rows.size:
+            again = constants.norm_gradient_pass * some.data_read
+            yield rows, again * self._per_byte(some.data_read)
+        strided = ops.strided & ~ops.matrix & ~ops.depthwise
+        several = ops.normalization | ops.pooling | ops.reordering | strided
+        rows, some = self._rows(several & on("passes"))
+        if rows.size:
+            moved = some.data_read + some.weight_bytes + some.bytes_written
+            passes = self._passes(some, strided[rows]) - 1
+            yield rows, passes * moved * self._per_byte(moved)
+
+    def _passes(self, ops: OperatorColumns, strided: Array) -> Array:
+        """How often an operator goes over its data."""
+        constants = self.constants
         factor: Array = (
             1
             + constants.norm_pass * ops.normalization
             + constants.pooling_pass * ops.pooling
             + constants.movement_pass * ops.reordering
         )
-        strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        return np.asarray(factor * (1 + constants.strided_pass * strided) - 1)
+        return np.asarray(factor * (1 + constants.strided_pass * strided))
 
     # ----------------------------------------------------------------- compute
 
     def compute(self) -> Array:
         """Time of every operator's arithmetic at what its engine reaches."""
         ops = self.ops
-        rate = np.where(ops.matrix, self.matrix_rate * self._efficiency(), self.vector_rate)
-        return np.asarray(2 * ops.macs / rate + ops.other_flops / self.vector_rate)
+        time: Array = np.asarray(2 * ops.macs / self.vector_rate)
+        rows, some = self._rows(ops.matrix)
+        if rows.size:
+            rate = self.matrix_rate[..., rows] * self._efficiency(some)
+            time[..., rows] = 2 * some.macs / rate
+        return np.asarray(time + ops.other_flops / self.vector_rate)
 
-    def float32_kernels(self) -> Array | None:
-        """Time of float32 products and convolutions on GPUs, NaN for all else; never below the
+    def float32_kernels(self) -> Iterator[tuple[tuple[Array, ...], Array]]:
+        """Time of float32 products and convolutions on GPUs, as (where, seconds); never below the
         roofline: what Winograd's algorithm saves beyond it is not counted on."""
         ops, constants, columns = self.ops, self.constants, self.columns
-        float32 = np.array(ops.dtypes)[ops.matrix_code] == "float32"
-        covered = (ops.convolution | ops.product) & float32
-        lanes = (columns.is_gpu & np.isfinite(columns.vector_lanes))[:, 0, 0]
-        if not self.on("float32") or not covered.any() or not lanes.any():
-            return None
-        device = columns.take(lanes)
-        energy = flop_energy(device.year, constants)
+        if not self.on("float32") or "float32" not in ops.dtypes:
+            return
         if not self.on("launch"):
             constants = replace(constants, kernel_latency=0.0)
-        seconds = np.full((len(lanes), *np.atleast_2d(ops.macs).shape), np.nan)
+        lanes = np.flatnonzero(columns.is_gpu & np.isfinite(columns.vector_lanes))
+        if not lanes.size:
+            return
+        device = columns if len(lanes) == self.shape[0] else columns.take(lanes)
+        float32 = ops.matrix_code == ops.dtypes.index("float32")
+        dense = ops.convolution & ~ops.gradient
+        for chosen, peak in ((dense, self.vector_rate), (~dense, self.matrix_rate)):
+            rows, some = self._rows(float32 & (ops.convolution | ops.product) & chosen)
+            if not rows.size:
+                continue
+            boost = peak[lanes][..., rows[:1]] / device.units
+            held = boost * self._held(boost, device)
+            if chosen is dense:
+                seconds = convolution_seconds(some, held, boost, device, constants)
+            else:
+                seconds = product_seconds(some, held, device, constants)
+            vector, matrix = self.vector_rate[lanes][..., rows], self.matrix_rate[lanes][..., rows]
+            plain = 2 * some.macs / matrix + some.other_flops / vector
+            moved = some.data_read + some.weight_bytes + some.bytes_written
+            where = np.ix_(lanes, np.arange(self.shape[1]), rows)
+            yield where, np.maximum(seconds, np.maximum(plain, moved / self.bandwidth[lanes]))
 
-        def held(boost_rate: Array) -> Array:
-            """The rate of a unit at the clock that the board's power leaves to dense work."""
-            if not self.on("power"):
-                return boost_rate
-            clock = sustained_clock(device, boost_rate / device.clock, energy)
-            return np.asarray(boost_rate * np.nan_to_num(clock / device.clock, nan=1.0))
-
-        rows = ops.convolution & ~ops.gradient & float32
-        if rows.any():
-            boost = self.vector_rate[lanes][..., rows][..., :1] / device.units
-            seconds[np.ix_(lanes, np.arange(seconds.shape[1]), rows)] = convolution_seconds(
-                take(ops, rows), held(boost), boost, device, constants
-            )
-        rows = (ops.product | (ops.convolution & ops.gradient)) & float32
-        if rows.any():
-            boost = self.matrix_rate[lanes][..., rows][..., :1] / device.units
-            seconds[np.ix_(lanes, np.arange(seconds.shape[1]), rows)] = product_seconds(
-                take(ops, rows), held(boost), device, constants
-            )
-        plain = 2 * ops.macs / self.matrix_rate + ops.other_flops / self.vector_rate
-        bytes_ = ops.data_read + ops.weight_bytes + ops.bytes_written
-        return np.asarray(np.maximum(seconds, np.maximum(plain, bytes_ / self.bandwidth)))
+    def _held(self, rate: Array, device: DeviceColumns) -> Array | float:
+        """Share of a unit's boost rate that the board's power leaves to dense float32 work."""
+        if not self.on("power"):
+            return 1.0
+        energy = flop_energy(device.year, self.constants)
+        clock = sustained_clock(device, rate / device.clock, energy)
+        return np.asarray(np.nan_to_num(clock / device.clock, nan=1.0))
 
     def lanes_time(self) -> Array:
         """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""
         ops, constants = self.ops, self.constants
-        time: Array = np.zeros((1, 1, 1))
-        if self.on("depthwise") and ops.depthwise.any():
+        time: Array = np.zeros(self.shape)
+        rows, some = self._rows(ops.depthwise & self.on("depthwise"))
+        if rows.size:
             lane_rate = np.maximum(self.units * self.lanes * self.clock, 1.0)
-            taps = np.maximum(ops.taps, 1)
+            taps = np.maximum(some.taps, 1)
             scalar = depthwise_seconds(
-                ops.macs / taps, taps, ops.square, ops.channels_last, lane_rate, constants
+                some.macs / taps, taps, some.square, some.channels_last, lane_rate, constants
             )
             if self.on("gradients"):
-                scalar = scalar * gradient_cycles(ops.gradient, ops.weight_gradient, constants)
-            time = time + np.where(self.gpu & ops.depthwise, scalar, 0.0)
+                scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
+            time[..., rows] += np.where(self.gpu, scalar, 0.0)
         starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
-        if self.on("starved") and starved.any():
+        rows, some = self._rows(starved & self.on("starved"))
+        if rows.size:
             walked = starved_seconds(
-                ops.planes, ops.pixels, self.units * 1024, self.clock, constants
+                some.planes, some.pixels, self.units * 1024, self.clock, constants
             )
-            time = time + np.where(self.gpu & starved, walked, 0.0)
-        rows = (ops.line_length > 0) & ~ops.compiled
-        if self.on("rows") and rows.any():
-            softmax = ~ops.normalization
-            waited = row_seconds(ops.lines, ops.line_length, softmax, self.columns, constants)
-            known = self.gpu & np.isfinite(waited)
-            time = time + np.where(known & rows, waited, 0.0)
+            time[..., rows] += np.where(self.gpu, walked, 0.0)
+        rows, some = self._rows((ops.line_length > 0) & ~ops.compiled & self.on("rows"))
+        if rows.size:
+            softmax = ~some.normalization
+            waited = row_seconds(some.lines, some.line_length, softmax, self.columns, constants)
+            time[..., rows] += np.where(self.gpu & np.isfinite(waited), waited, 0.0)
         return time
 
-    def _efficiency(self) -> Array:
-        """Share of the matrix peak that every operator reaches, before memory is considered."""
-        ops, constants = self.ops, self.constants
-        share: Array = np.ones(ops.count)
+    def _efficiency(self, ops: OperatorColumns) -> Array:
+        """Share of the matrix peak that operators reach, before memory is considered."""
+        constants = self.constants
+        share: Array = np.ones(ops.matrix.shape)
         if self.on("contraction"):
             lost = np.where(ops.attention, constants.attention_contraction, constants.contraction)
             endless = np.where(ops.attention, constants.attention_share, constants.matrix_share)
             share = endless * contraction_efficiency(ops.contraction, lost)
         if self.on("tiles"):
             tiled = tile_efficiency(
-                ops.batches * self.splits, ops.rows, ops.columns, self.units, constants.tile_edge
-            )
+                ops.batches * self._splits(ops), ops.rows, ops.columns, self.units,
+                constants.tile_edge,
+            )  # fmt: skip
             share = share * np.where(self.gpu & ~ops.attention, tiled, 1.0)
         if self.on("alignment"):
             odd = ops.half & ((ops.columns % 8 != 0) | (ops.contraction % 8 != 0))
             slower = np.where(odd & ~ops.attention, 1 + constants.misaligned, 1.0)
             share = share / np.where(self.gpu, slower, 1.0)
-        if self.on("grouped"):
+        if self.on("grouped") and ops.grouped.any():
             narrow = grouped_efficiency(
                 ops.contraction, ops.columns, ops.channels_last & ops.half, constants
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -172,6 +172,23 @@ def take(operators: OperatorColumns, rows: Array) -> OperatorColumns:
         if field.name != "dtypes"
     }
     return OperatorColumns(**values, dtypes=operators.dtypes)
+
+
+class _Selected:
+    """Some rows of operators; a column is picked when it is first asked for."""
+
+    def __init__(self, operators: OperatorColumns, rows: Array) -> None:
+        self._operators, self._rows = operators, rows
+
+    def __getattr__(self, name: str) -> Array:
+        column: Array = getattr(self._operators, name)[..., self._rows]
+        setattr(self, name, column)
+        return column
+
+
+def select(operators: OperatorColumns, rows: Array) -> OperatorColumns:
+    """Some rows, by index, for laws that look at a few columns only; see `take`."""
+    return cast(OperatorColumns, _Selected(operators, rows))
 
 
 def stack(parts: Sequence[OperatorColumns]) -> OperatorColumns:

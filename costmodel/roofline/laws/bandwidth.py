@@ -48,16 +48,22 @@ def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return bandwidth
 
 
+NO_CACHE = 1e-300
+"""Bytes, in place of a capacity that is 0 or unknown: a single byte overflows it."""
+
+
 def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     """Share of accesses to `size` bytes that find them in a cache of `capacity` bytes.
 
     1 / (1 + (size / capacity)^steepness): one half where both are equal. An unknown capacity
     holds nothing.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.asarray(size) / np.asarray(capacity)
-    hits: Array = np.where(np.isfinite(ratio), 1 / (1 + ratio**steepness), 0.0)
-    return hits
+    known = np.where(np.asarray(capacity) > 0, capacity, NO_CACHE)
+    with np.errstate(over="ignore"):
+        share: Array = np.asarray((size / known) ** steepness)
+        share += 1.0
+        np.reciprocal(share, out=share)
+    return share
 
 
 def memory_time(traffic: Array, footprint: Array, device: DeviceColumns, c: Constants) -> Array:

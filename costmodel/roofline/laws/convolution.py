@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -69,6 +69,11 @@ class Convolution:
             suits_winograd=(kernel == 3) & (stride == 1),
         )
 
+    def take(self, rows: Array) -> Convolution:
+        """Some of the convolutions, by index."""
+        columns = np.broadcast_arrays(*(getattr(self, f.name) for f in fields(self)))
+        return Convolution(*(column[..., rows] for column in columns))
+
     @property
     def output_bytes(self) -> Array:
         """Bytes of the output."""
@@ -99,13 +104,15 @@ def convolution_time(
         boost_rate: the same at the boost clock, by default that of the vector lanes.
     """
     boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
-    times = np.stack(
-        np.broadcast_arrays(
-            implicit_time(conv, unit_rate, device, constants),
-            fused_winograd_time(conv, unit_rate, device, constants),
-            unfused_winograd_time(conv, unit_rate, boost, device, constants),
-        )
-    )
+    implicit = implicit_time(conv, unit_rate, device, constants)
+    times = np.full((len(ALGORITHMS), *implicit.shape), np.inf)
+    times[0] = implicit
+    rows = np.flatnonzero(np.any(np.atleast_2d(conv.suits_winograd), axis=0))
+    if rows.size:
+        some = conv.take(rows)
+        rate, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))
+        times[1][..., rows] = fused_winograd_time(some, rate, device, constants)
+        times[2][..., rows] = unfused_winograd_time(some, rate, boost, device, constants)
     return times.min(0), times.argmin(0)
 
 

@@ -17,6 +17,7 @@ All functions broadcast; sizes are arrays (ops,) and device columns (devices, 1)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -62,11 +63,12 @@ class Product:
     """Both operands contiguous along the contraction, as in a linear layer: a step of a tile
     takes a short segment from each of its rows."""
 
-    @property
+    @cached_property
     def aligned(self) -> Array:
         """Whether all sizes are multiples of `ALIGNMENT`, (ops,)."""
         sizes = (self.rows, self.columns, self.contraction)
-        aligned: Array = np.all([np.mod(size, ALIGNMENT) == 0 for size in sizes], axis=0)
+        first, second, third = (np.mod(size, ALIGNMENT) == 0 for size in sizes)
+        aligned: Array = first & second & third
         return aligned
 
     def across_rows(self, device: DeviceColumns) -> Array:
@@ -129,7 +131,8 @@ def hiding_share(warps: Array, constants: Constants) -> Array:
     """Share of the full rate with so many warps on a unit; 1 from `FULL_WARPS` on."""
     resident = np.minimum(warps, FULL_WARPS)
     half = constants.hiding_warps
-    share: Array = resident / (resident + half) * (FULL_WARPS + half) / FULL_WARPS
+    share: Array = resident / (resident + half)
+    share *= (FULL_WARPS + half) / FULL_WARPS
     return share
 
 
@@ -170,9 +173,9 @@ def blocks_time(
     busiest = np.ceil(tiles / device.units)
     overhead = constants.contraction_half * LARGEST_SIDE / tile.side
     depth = np.ceil(steps / STEP_DEPTH) * STEP_DEPTH + overhead
-    flops = busiest * 2 * tile.rows * tile.columns * depth
-    rate = unit_rate * tile_efficiency(tile, constants)
-    time: Array = flops / (rate * hiding_share(busiest * tile.threads / WARP, constants))
+    flops = 2 * tile.rows * tile.columns * depth / tile_efficiency(tile, constants)
+    rate = unit_rate * hiding_share(busiest * (tile.threads / WARP), constants)
+    time: Array = busiest * flops / rate
     return time
 
 
@@ -292,9 +295,10 @@ def chosen_time(
         )
     else:
         rank = compute * choices.preference * np.where(splits > 1, 1 + SPLIT_COST, 1.0)
-    rank = np.where(choices.usable(product, device), rank, np.inf)
-    index = np.argmin(rank, axis=0)
-    least = np.take_along_axis(rank, index[None], axis=0)[0]
+    with np.errstate(divide="ignore"):
+        rank = rank / choices.usable(product, device)  # by 0 where it would not be considered
+    least = rank.min(axis=0)
+    index = (rank == least).argmax(axis=0)  # the first of them, sooner than argmin finds it
     if autotuned:
         return least, index
     compute = np.take_along_axis(np.broadcast_to(compute, rank.shape), index[None], axis=0)[0]

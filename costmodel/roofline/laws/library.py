@@ -8,6 +8,8 @@ kernel begin with the generation it was written for (maxwell_, volta_, ampere_) 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,60 +77,79 @@ def generation_key(device: DeviceColumns) -> Array:
     return key
 
 
+@dataclass(frozen=True, eq=False)
+class _Kernels:
+    """What a library offers for one sort of product."""
+
+    tiles: Tiles
+    splits: tuple[int, ...] = (1,)
+    preference: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    """Of tiles, on Pascal units of 64 lanes."""
+    aligned_only: tuple[tuple[int, int], ...] = ()
+    """Tiles, on Pascal."""
+
+
+_LINEAR = _Kernels(LINEAR_TILES, SPLITS, GP100_PREFERENCE, ALIGNED_ONLY_PASCAL)
+_BATCHED = _Kernels(BATCHED_TILES)
+_WINOGRAD = _Kernels(WINOGRAD_TILES)
+_IMPLICIT = _Kernels(IMPLICIT_TILES, (1, 4))
+
+
 def linear_choices(device: DeviceColumns) -> Choices:
     """Kernels for one product with both operands along the contraction."""
-    return _choices(LINEAR_TILES, SPLITS, device, GP100_PREFERENCE)
+    return _choices(_LINEAR, device)
 
 
 def batched_choices(device: DeviceColumns) -> Choices:
     """Kernels for batches of products."""
-    return _choices(BATCHED_TILES, (1,), device)
+    return _choices(_BATCHED, device)
 
 
 def winograd_choices(device: DeviceColumns) -> Choices:
     """Kernels for the products of unfused Winograd."""
-    return _choices(WINOGRAD_TILES, (1,), device)
+    return _choices(_WINOGRAD, device)
 
 
 def implicit_choices(device: DeviceColumns) -> Choices:
     """Kernels of implicit convolutions."""
-    return _choices(IMPLICIT_TILES, (1, 4), device)
+    return _choices(_IMPLICIT, device)
 
 
-def _choices(
-    table: Tiles,
-    splits: tuple[int, ...],
-    device: DeviceColumns,
-    gp100: dict[tuple[int, int], float] | None = None,
-) -> Choices:
+def _choices(kernels: _Kernels, device: DeviceColumns) -> Choices:
     key = generation_key(device)
-    kernels = [
-        (shape, split)
-        for shape in dict.fromkeys(shape for tiles in table.values() for shape in tiles)
-        for split in splits
-    ]
+    narrow = (key == 6) & (device.vector_lanes <= 64)
+    return _choices_of(kernels, key.shape, (*key.flat,), (*narrow.flat,))
+
+
+@lru_cache(maxsize=256)
+def _choices_of(
+    kernels: _Kernels, shape: tuple[int, ...], keys: tuple[float, ...], narrow: tuple[bool, ...]
+) -> Choices:
+    """Every kernel that a generation has, and on which devices it is available."""
+    key = np.array(keys).reshape(shape)
+    table = kernels.tiles
+    tiles = dict.fromkeys(tile for offered in table.values() for tile in offered)
+    choices = [(tile, split) for tile in tiles for split in kernels.splits]
     axes = (-1, *(1,) * key.ndim)
 
     def column(values: list[Any]) -> Array:
         return np.array(values).reshape(axes)
 
-    available: Array = np.zeros((len(kernels), *key.shape), dtype=bool)
-    for generation, tiles in table.items():
-        available |= column([shape in tiles for shape, _ in kernels]) & (key == generation)
-    split = column([split for _, split in kernels])
+    available: Array = np.zeros((len(choices), *shape), dtype=bool)
+    for generation, offered in table.items():
+        available |= column([tile in offered for tile, _ in choices]) & (key == generation)
+    split = column([split for _, split in choices])
     fullest = np.select([key == k for k in FULLEST_SPLIT], list(FULLEST_SPLIT.values()))
-    narrow = (key == 6) & (device.vector_lanes <= 64)
-    preferred = column([(gp100 or {}).get(shape, 1.0) for shape, _ in kernels])
-    aligned = gp100 is not None and column([shape in ALIGNED_ONLY_PASCAL for shape, _ in kernels])
+    preferred = column([kernels.preference.get(tile, 1.0) for tile, _ in choices])
     return Choices(
         Tile(
-            column([shape[0] for shape, _ in kernels]),
-            column([shape[1] for shape, _ in kernels]),
-            column([THREADS[shape] for shape, _ in kernels]),
+            column([tile[0] for tile, _ in choices]),
+            column([tile[1] for tile, _ in choices]),
+            column([THREADS[tile] for tile, _ in choices]),
         ),
         split,
         available,
         np.where(split == 1, np.inf, fullest),
-        np.where(narrow, preferred, 1.0),
-        (key == 6) & aligned,
+        np.where(np.array(narrow).reshape(shape), preferred, 1.0),
+        (key == 6) & column([tile in kernels.aligned_only for tile, _ in choices]),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from costmodel.roofline.laws.bandwidth import NO_CACHE
+
 Array = np.ndarray
 
 
@@ -11,10 +13,11 @@ def hit_rate(distance: Array, capacity: Array) -> Array:
     """Chance that data is still cached after `distance` bytes of other traffic.
 
     1 / (1 + (distance / capacity)²): near 1 while the traffic fits, falling smoothly as it
-    exceeds the capacity. A capacity of 0 (no shared cache) never hits.
+    exceeds the capacity. A capacity of 0 (no shared cache) never hits: it is taken for one that a
+    single byte overflows.
     """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = np.where(capacity > 0, distance / capacity, np.inf)
+    with np.errstate(over="ignore"):
+        ratio = distance / np.where(capacity > 0, capacity, NO_CACHE)
         return np.asarray(1 / (1 + ratio**2))
 
 

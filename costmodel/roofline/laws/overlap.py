@@ -14,6 +14,9 @@ def p_norm(first: Array, second: Array, exponent: float) -> Array:
     """
     longer = np.maximum(first, second)
     shorter = np.minimum(first, second)
-    ratio = np.divide(shorter, longer, out=np.zeros_like(longer), where=longer > 0)
-    joined: Array = longer * (1 + ratio**exponent) ** (1 / exponent)
+    joined: Array = np.asarray(shorter / np.maximum(longer, 1e-300))
+    joined **= exponent
+    joined += 1.0
+    joined **= 1 / exponent
+    joined *= longer
     return joined
