@@ -164,6 +164,7 @@ COMMANDS: dict[str, tuple[st.SearchStrategy[str], dict[str, st.SearchStrategy[st
             "--trials": st.sampled_from(["1", "3"]),
             "--seed": st.sampled_from(["0", "7"]),
             "--top": st.sampled_from(["1", "2"]),
+            "--storage": st.sampled_from(["study.db", "space.yaml", "folder.csv", "no/study.db"]),
             "--engine": st.just("none"),
             "--address": st.just("localhost:1"),
             "-f": st.sampled_from(["json", "csv", "md"]),

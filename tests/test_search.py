@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +277,25 @@ def test_a_study_is_kept_and_resumed(space: Any, columns: Any, tmp_path: Path) -
     assert all("design" in trial.user_attrs for trial in study.trials)
     with pytest.raises(UsageError, match="cannot be used"):
         search(made, "random", trials=1, storage=str(tmp_path / "no" / "where.db"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trial_params SET distribution_json = '{'",
+        "UPDATE trial_params SET param_value = 99",
+        "UPDATE trial_params SET param_name = param_name || 'x'",
+    ],
+)
+def test_a_damaged_study_is_refused(space: Any, columns: Any, tmp_path: Path, change: str) -> None:
+    pytest.importorskip("optuna", reason="samplers need the extra `search`")
+    file = tmp_path / "study.db"
+    made = problem(space, columns)
+    search(made, "random", trials=2, storage=str(file), top=1)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(change)
+    with pytest.raises(UsageError, match=r"study\.db: cannot be used"):
+        search(made, "random", trials=4, storage=str(file), top=1)
 
 
 def test_climbing_ends_where_no_single_change_helps(space: Any, columns: Any) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costmodel.errors import UsageError
+from costmodel.errors import CostModelError, UsageError
 from costmodel.search.goals import Reward
 from costmodel.search.problem import Problem
 from costmodel.search.summary import Summary, merged
@@ -50,17 +51,21 @@ def sample_designs(
     if trials < 1:
         raise UsageError(f"trials {trials}: expected at least 1")
     study = open_study(problem, sampler, seed, storage)
-    before = len(study.trials)
-    while len(study.trials) < trials:
-        _next_group(problem, study, min(GROUP, trials - len(study.trials)))
+    with _named(storage):
+        before = done = len(study.trials)
+        _codes(problem, study)  # what is there can be read: from here on only writing can fail
+    while done < trials:
+        with _named(storage, only_its_own=True):
+            _next_group(problem, study, min(GROUP, trials - done))
+            done = len(study.trials)
         if progress is not None:
-            progress(len(study.trials), trials)
+            progress(done, trials)
     codes = _codes(problem, study)
     if not len(codes):
         raise problem.space.empty()
     summary = climb(problem, problem.summarize(codes), codes)
     notes: tuple[str, ...] = (
-        f"{len(codes):,} different designs of {len(study.trials):,} proposals by {sampler}, of "
+        f"{len(codes):,} different designs of {done:,} proposals by {sampler}, of "
         f"{problem.space.combinations:.3g} combinations, then one parameter changed at a time "
         "while that helps: the best found, not the best there is",
     )
@@ -111,7 +116,7 @@ def open_study(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         made = _SAMPLERS[sampler](optuna, seed)
-        try:
+        with _named(storage):
             return optuna.create_study(
                 storage=url,
                 sampler=made,
@@ -120,11 +125,29 @@ def open_study(
                 directions=["maximize" if goal.maximize else "minimize" for goal in goals],
                 load_if_exists=True,
             )
-        except Exception as error:  # of SQLAlchemy, optuna or the file system
-            if url is None:
-                raise
-            text = " ".join(str(error).split())[:200]
-            raise UsageError(f"storage {storage}: cannot be used: {text}") from error
+
+
+@contextmanager
+def _named(storage: str | None, *, only_its_own: bool = False) -> Iterator[None]:
+    """Say in a line that a study's storage is damaged, locked, full or none at all.
+
+    Args:
+        storage: as the user gave it; without one, errors are nobody else's.
+        only_its_own: errors of databases alone, where other things can go wrong as well.
+    """
+    kinds: tuple[type[Exception], ...] = (Exception,)
+    if only_its_own and storage is not None:
+        from optuna.exceptions import OptunaError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        kinds = (OptunaError, SQLAlchemyError)
+    try:
+        yield
+    except kinds as error:
+        if storage is None or isinstance(error, CostModelError):
+            raise
+        text = " ".join(str(error).split())[:200]
+        raise UsageError(f"storage {storage}: cannot be used: {text}") from error
 
 
 _SAMPLERS: Mapping[str, Any] = {
@@ -182,7 +205,11 @@ def _ordered(values: Sequence[Any]) -> bool:
 
 
 def _codes(problem: Problem, study: optuna.Study) -> Array:
-    """(designs, parameters) each design of the study once, in the order it was proposed."""
+    """(designs, parameters) each design of the study once, in the order it was proposed.
+
+    Raises:
+        ValueError: if the study holds designs of another space.
+    """
     names = problem.space.parameters
     rows = dict.fromkeys(
         tuple(int(trial.params[name]) for name in names)
@@ -190,6 +217,8 @@ def _codes(problem: Problem, study: optuna.Study) -> Array:
         if trial.state.name == "COMPLETE"
     )
     codes = np.array(list(rows), dtype=np.int32).reshape(len(rows), len(names))
+    if ((codes < 0) | (codes >= np.array(problem.space.radices))).any():
+        raise ValueError("it holds choices that the space does not have")
     return np.asarray(codes[problem.space.allowed(codes)])
 
 
