@@ -1,12 +1,13 @@
 """Training steps of a model zoo: which trace, which operators lack a formula, how long it takes.
 
-    python benchmarks/training_coverage.py timm --every 6            one timm model in six
+    python benchmarks/training_coverage.py                 the models of the last report again
+    python benchmarks/training_coverage.py timm --every 6  one timm model in six
     python benchmarks/training_coverage.py timm:resnet50 zoo:fasternet_t0
-    python benchmarks/training_coverage.py timm --every 6 -o out/training.json
 
 Each model's step (forward, backward, AdamW on lists) is traced under autocast float16 at a batch
-of 2. Prints JSON: models, failures, uncovered operators, operators by phase, backward over forward
-multiply-accumulates, seconds. Exit 1 if a model failed or an operator was uncovered.
+of 2. A line per model goes to out/zoo/training.jsonl, and models that have one are not run again
+(--fresh starts over); the report, training_coverage.json beside this file, is written at the end.
+Exit 1 if a model failed or an operator was uncovered.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from timm_tables import read_lines
+
 from costmodel.errors import CostModelError
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import PHASES, Graph
 from costmodel.tracing.source import load_graph
+
+HERE = Path(__file__).parent
+REPORT = HERE / "training_coverage.json"
+RECORDS = HERE.parent / "out" / "zoo" / "training.jsonl"
 
 
 def sources(wanted: Sequence[str], every: int) -> Iterator[str]:
@@ -57,55 +64,69 @@ def judge(graph: Graph) -> dict[str, Any]:
     }
 
 
-def training_coverage(names: Sequence[str]) -> dict[str, Any]:
-    """Trace the training steps of these models and report on them."""
-    failures: dict[str, str] = {}
+def examine(name: str) -> dict[str, Any]:
+    """Trace the training step of one model: a line of the records."""
+    start = time.process_time()
+    record: dict[str, Any] = {"source": name}
+    try:
+        record |= judge(load_graph(name, 2, mode="train", autocast="float16"))
+    except CostModelError as error:
+        record["error"] = " ".join(str(error).split())
+    return record | {"cpu_s": round(time.process_time() - start, 2)}
+
+
+def report(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What was found: failures, uncovered operators, and a row per model."""
+    traced = sorted((r for r in records if "error" not in r), key=lambda r: r["source"])
     uncovered: Counter[str] = Counter()
-    example: dict[str, str] = {}
-    ratios: dict[str, float] = {}
-    seconds: dict[str, float] = {}
-    for name in names:
-        start = time.perf_counter()
-        try:
-            found = judge(load_graph(name, 2, mode="train", autocast="float16"))
-        except CostModelError as error:
-            failures[name] = " ".join(str(error).split())
-            continue
-        seconds[name] = time.perf_counter() - start
-        ratios[name] = found["backward_over_forward"]
-        for target, count in found["uncovered"].items():
-            uncovered[target] += count
-            example.setdefault(target, name)
-        print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)
-    known = sorted((ratio, name) for name, ratio in ratios.items() if ratio is not None)
+    for record in traced:
+        uncovered.update(record["uncovered"])
+    ratios = [r["backward_over_forward"] for r in traced if r["backward_over_forward"]]
     return {
-        "models": len(names),
-        "traced": len(seconds),
-        "failures": failures,
-        "uncovered": {t: {"count": n, "first": example[t]} for t, n in uncovered.most_common()},
-        "backward_over_forward": {
-            "median": statistics.median(ratio for ratio, _ in known) if known else None,
-            "lowest": known[:5],
-            "highest": known[-5:],
+        "models": len(records),
+        "traced": len(traced),
+        "failures": {r["source"]: r["error"] for r in records if "error" in r},
+        "uncovered": dict(uncovered.most_common()),
+        "median": {
+            "backward_over_forward": statistics.median(ratios) if ratios else None,
+            "cpu_s": statistics.median(r["cpu_s"] for r in traced) if traced else None,
         },
-        "seconds": {"median": statistics.median(seconds.values()) if seconds else None},
+        "columns": ["source", *PHASES, "backward_over_forward", "cpu_s"],
+        "steps": [
+            [
+                r["source"],
+                *(r["operators"].get(phase, 0) for phase in PHASES),
+                r["backward_over_forward"] and round(r["backward_over_forward"], 3),
+                r["cpu_s"],
+            ]
+            for r in traced
+        ],
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sources", nargs="+")
+    parser.add_argument("sources", nargs="*")
     parser.add_argument("--every", type=int, default=1, help="take one model in so many")
-    parser.add_argument("-o", "--output", type=Path, help="write there")
+    parser.add_argument("--fresh", action="store_true", help="run what has a record again")
+    parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("-o", "--output", type=Path, default=REPORT)
     options = parser.parse_args()
-    report = training_coverage(list(sources(options.sources, options.every)))
-    text = json.dumps(report, indent=2)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n")
-    else:
-        print(text)
-    return 1 if report["failures"] or report["uncovered"] else 0
+    lines = [] if options.fresh else read_lines(options.records)
+    records = {record["source"]: record for record in lines}
+    wanted = options.sources or [row[0] for row in json.loads(REPORT.read_text())["steps"]]
+    options.records.parent.mkdir(parents=True, exist_ok=True)
+    with options.records.open("w" if options.fresh else "a") as file:
+        for name in sources(wanted, options.every):
+            if name not in records:
+                records[name] = examine(name)
+                print(json.dumps(records[name]), file=file, flush=True)
+                print(f"{name}: {records[name]['cpu_s']} s", file=sys.stderr)
+    found = report(list(records.values()))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(found, indent=None, separators=(",", ":")).replace('],["', '],\n["')
+    options.output.write_text(text + "\n")
+    return 1 if found["failures"] or found["uncovered"] else 0
 
 
 if __name__ == "__main__":
