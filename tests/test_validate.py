@@ -189,6 +189,9 @@ def test_compiled_is_the_fused_graph(run: Any, tmp_path: Path) -> None:
         ("benchmark-infer-amp-nchw-pt240-cu124-rtx4090-dynamo.csv", "amp-fp16, nchw, compiled"),
         ("benchmark-infer-fp32-nchw-pt240-cpu-dynamo.csv", "fp32, nchw, compiled"),
         ("anything.csv", "fp32, nchw, eager"),
+        ("benchmark-infer-amp_bfloat16-nchw-pt260-cu126-x.csv", "amp-bf16, nchw, eager"),
+        ("benchmark-infer-bfloat16-channels_last-x-inductor.csv", "bf16, nhwc, compiled"),
+        ("benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x.csv", "fp32, nchw, eager"),
     ],
 )
 def test_a_file_name_states_conditions(name: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,15 @@ from costmodel.roofline.ceilings import Target
 from costmodel.tracing.training_step import TrainingStep
 
 
+SPELLINGS = {
+    "float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16",
+    "compile": "dynamo", "compiled": "dynamo", "inductor": "dynamo",
+}  # fmt: skip
+"""Other words for the same in the names of tables."""
+
+
 def conditions_of_name(name: str) -> RunConditions:
-    """Conditions that the name of a timm table states: amp or fp32, nchw or nhwc, dynamo.
+    """Conditions that the name of a timm table states; by default float32, NCHW and eager.
 
     >>> str(conditions_of_name("benchmark-infer-amp-nhwc-pt240-cu124-rtx4090-dynamo.csv"))
     'amp-fp16, nhwc, compiled'
@@ -26,7 +34,7 @@ def conditions_of_name(name: str) -> RunConditions:
     to release 1.13 of the framework (pt112) optimisers worked tensor by tensor, gradients were
     set to zero and added to, and there was no fused attention.
     """
-    words = set(name.lower().removesuffix(".csv").split("-"))
+    words = {SPELLINGS.get(word, word) for word in re.split(r"[-_.]", name.lower())}
     precision = next((p for p in ("fp32", "fp16", "bf16", "tf32") if p in words), "fp32")
     if "amp" in words:
         precision = "amp-bf16" if "bf16" in words else "amp-fp16"
@@ -39,7 +47,7 @@ def conditions_of_name(name: str) -> RunConditions:
             accumulate=old,
             fused_attention=not old,
         )
-    layout = "nhwc" if "nhwc" in words else "nchw"
+    layout = "nhwc" if "nhwc" in words or {"channels", "last"} <= words else "nchw"
     return RunConditions(precision, layout, "dynamo" in words, step=step)
 
 
