@@ -16,7 +16,6 @@ from costmodel.measurement.validation import Validation
 from costmodel.roofline.ceilings import Target
 from costmodel.tracing.training_step import TrainingStep
 
-
 SPELLINGS = {
     "float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16",
     "compile": "dynamo", "compiled": "dynamo", "inductor": "dynamo",
