@@ -83,6 +83,11 @@ def test_a_lookup_parses_one_file_only(monkeypatch):
     assert read == ["t4", "v100-sxm2"]
 
 
+def test_every_device_is_found_by_its_name_in_full():
+    for device in catalogue.list_devices():
+        assert catalogue.load_device(device.name).id == device.id
+
+
 def test_scanned_aliases_are_the_parsed_ones():
     files = catalogue.device_files()
     for device in list_devices():

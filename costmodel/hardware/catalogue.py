@@ -28,6 +28,7 @@ SUFFIX = ".yaml"
 _ALIASES = re.compile(
     r"^aliases:[ \t]*(?P<inline>\[[^\]]*\])?(?P<block>(?:[ \t]*(?:#.*)?\n[ \t]*- .*)*)", re.M
 )
+_NAME = re.compile(r"^name:[ \t]*(.+?)[ \t]*$", re.M)
 _ITEM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,\[\]\s#"'][^,\[\]\n#]*))""")
 
 
@@ -84,7 +85,7 @@ def device_ids(folders: Iterable[str | Path] = ()) -> list[str]:
 
 
 def load_device(name: str | Path, folders: Sequence[str | Path] = ()) -> DeviceProfile:
-    """Return the profile of a device: by id or alias in any case, or by the path of its file.
+    """Return the profile of a device: by id, name or alias in any case, or by its file's path.
 
     Raises UnknownNameError with the nearest names, SpecError if the file has mistakes.
     """
@@ -102,7 +103,7 @@ def load_device(name: str | Path, folders: Sequence[str | Path] = ()) -> DeviceP
     aliases = alias_index(files)
     if wanted in aliases:
         return _read(files[aliases[wanted]])
-    hint = "(`costmodel devices list` shows them all; a path to a .yaml file works too)"
+    hint = "`costmodel devices list` shows them all; a path to a .yaml file works too"
     raise UnknownNameError("device", text, (*files, *aliases), hint)
 
 
@@ -129,11 +130,12 @@ def is_called(profile: DeviceProfile, name: str) -> bool:
 
 
 def alias_index(files: dict[str, Path]) -> dict[str, str]:
-    """Return the device id of each alias in lower case; the ids themselves come first."""
+    """Return the device id of each name and alias, plainly written; ids themselves come first."""
     index: dict[str, str] = {}
     for device, path in files.items():
-        for alias in scan_aliases(path.read_text(encoding="utf-8", errors="replace")):
-            index.setdefault(_plain(alias), device)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for alias in (*scan_aliases(text), *_NAME.findall(text)):
+            index.setdefault(_plain(alias.strip("\"'")), device)
     return index
 
 

@@ -151,7 +151,7 @@ def parse_operator(text: str) -> Operator:
     name, colon, given = text.partition(":")
     if name not in OPERATORS:
         known = ", ".join(OPERATORS)
-        raise UnknownNameError("operator", name, OPERATORS, f"(known: {known})")
+        raise UnknownNameError("operator", name, OPERATORS, f"known: {known}")
     if name not in _DEFAULTS:
         if colon:
             raise UsageError(f"operator {text!r}: {name} takes nothing after a colon")
