@@ -7,38 +7,42 @@ dozen different ones.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from costmodel.graph import Graph
 
 
-def first_alike(graph: Graph) -> list[int]:
-    """For every operator the first one it is like, or -1 where nothing is moved: views and such.
+class Likeness(NamedTuple):
+    """Where the first of its sort is, for every tensor and operator of a graph."""
 
-    The graph has no symbolic sizes.
-    """
+    tensors: tuple[int, ...]
+    """Of equal shape, dtype, strides and kind."""
+    ops: tuple[int, ...]
+    """-1 where nothing is moved: views and such."""
+
+
+def likeness(graph: Graph) -> Likeness:
+    """Find tensors and operators that are alike. The graph has no symbolic sizes."""
     known: dict[Any, int] = {}
-    sorts = [
-        known.setdefault(
-            (spec.shape, spec.dtype, spec.kind, spec.strides, spec.batched), len(known)
-        )
-        for spec in graph.tensors
+    tensors = [
+        known.setdefault((x.shape, x.dtype, x.kind, x.strides, x.batched), x.id)
+        for x in graph.tensors
     ]
     owners = [spec.storage for spec in graph.tensors]
     first: dict[Any, int] = {}
-    found = []
+    ops = []
     for index, op in enumerate(graph.ops):
         operands = [i for i in (*op.inputs, *op.outputs) if i is not None]
         if op.is_view or not operands:
-            found.append(-1)
+            ops.append(-1)
             continue
         memory = [owners[i] for i in operands]
         sort = (
             op.target,
             repr(op.attrs),
-            tuple([None if i is None else sorts[i] for i in op.inputs]),
-            tuple([sorts[i] for i in op.outputs]),
+            tuple([None if i is None else tensors[i] for i in op.inputs]),
+            tuple([tensors[i] for i in op.outputs]),
             tuple(map(memory.index, memory)),
         )
-        found.append(first.setdefault(sort, index))
-    return found
+        ops.append(first.setdefault(sort, index))
+    return Likeness(tuple(tensors), tuple(ops))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from costmodel.errors import GraphError, UncoveredOperatorError, UsageError
-from costmodel.formulas.alike import first_alike
+from costmodel.formulas.alike import Likeness, likeness
 from costmodel.formulas.cost import Cost
 from costmodel.formulas.elementwise import operand_elements
 from costmodel.formulas.registry import (
@@ -87,8 +87,8 @@ class Columns:
     table: tuple[Row, ...]
     row_of_op: Array
     """(operators,) index into the table; -1 for views."""
-    alike: tuple[int, ...]
-    """(operators,) the first operator that each is like (`formulas.alike`); -1 for views."""
+    alike: Likeness
+    """Of the graph's operators and tensors."""
     _cache: dict[Any, CostColumns] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -239,9 +239,9 @@ def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
     variants = _VALID_TAPS if valid_taps else {}
     keys: dict[Any, int] = {}
     rows: list[Row] = []
-    alike = first_alike(graph)
+    alike = likeness(graph)
     row_of: dict[int, int] = {-1: -1}
-    for index in dict.fromkeys(alike):
+    for index in dict.fromkeys(alike.ops):
         if index < 0:
             continue
         op = graph.ops[index]
@@ -258,8 +258,8 @@ def columns_of(graph: Graph, valid_taps: bool = False) -> Columns:
         except _UNFIT as error:
             raise _unfit(op, graph.inputs_of(op)) from error
         row_of[index] = found
-    row_of_op = np.array([row_of[index] for index in alike], dtype=np.int64)
-    return Columns(graph, tuple(rows), row_of_op, tuple(alike))
+    row_of_op = np.array([row_of[index] for index in alike.ops], dtype=np.int64)
+    return Columns(graph, tuple(rows), row_of_op, alike)
 
 
 _VALID_TAPS: Mapping[str, Binder] = {

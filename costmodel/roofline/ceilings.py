@@ -87,6 +87,11 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     Raises:
         UsageError: if profiles lack a float32 peak, naming all of them, or a memory bandwidth.
     """
+    return _ceilings(tuple(targets), tuple(dtypes))
+
+
+@lru_cache(maxsize=256)
+def _ceilings(targets: tuple[Target, ...], dtypes: tuple[str, ...]) -> Ceilings:
     # Wide integers (indices) and complex numbers run on the vector lanes: no profile lists them.
     rated = [dtype if is_known_dtype(dtype) else "float32" for dtype in dtypes]
     _require_peaks(targets, rated)
@@ -96,7 +101,7 @@ def ceilings(targets: Sequence[Target], dtypes: Sequence[str]) -> Ceilings:
     rates = np.array([_bandwidth_and_launch(target) for target in targets], dtype=np.float64)
     bandwidth, launch = rates.reshape(len(targets), 2).T
     notes = tuple(tuple(note for *_, note in row if note) for row in found)
-    return Ceilings(tuple(targets), tuple(dtypes), matrix, vector, bandwidth, launch, notes)
+    return Ceilings(targets, dtypes, matrix, vector, bandwidth, launch, notes)
 
 
 @lru_cache(maxsize=4096)

@@ -83,6 +83,11 @@ guide, technical specifications per compute capability); GA100 is not meant by G
 
 def device_columns(targets: Sequence[Target]) -> DeviceColumns:
     """Read the columns from the profiles of the targets."""
+    return _device_columns(tuple(targets))
+
+
+@lru_cache(maxsize=256)
+def _device_columns(targets: tuple[Target, ...]) -> DeviceColumns:
     rows = np.array([_row(target) for target in targets], dtype=np.float64)
     names = [f.name for f in fields(DeviceColumns)]
     table = dict(zip(names, rows.reshape(len(targets), len(names)).T, strict=True))

@@ -132,14 +132,18 @@ def workload_of(columns: Columns) -> Workload:
     """Find the traits of every operator of a graph and merge equal ones."""
     graph = columns.graph
     fixed, growing = (part.tolist() for part in _traffic(columns))
-    operands = [_Operand(x.storage, float(x.bytes), x.batched, x.is_weight) for x in graph.tensors]
+    sizes = {i: float(graph.tensors[i].bytes) for i in set(columns.alike.tensors)}
+    operands = [
+        _Operand(x.storage, sizes[like], x.batched, x.is_weight)
+        for x, like in zip(graph.tensors, columns.alike.tensors, strict=True)
+    ]
     touched: dict[int, tuple[float, float]] = {}
     so_far = (0.0, 0.0)
     sorts: dict[tuple[int, Traits], int] = {}
     sort_of: dict[int, int] = {}
     rows: dict[tuple[int, tuple[Reuse, Reuse]], int] = {}
     row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
-    for index, like in enumerate(columns.alike):
+    for index, like in enumerate(columns.alike.ops):
         if like < 0:
             continue
         op, base = graph.ops[index], int(columns.row_of_op[index])

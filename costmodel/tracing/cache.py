@@ -1,6 +1,6 @@
 """Traced graphs on disk: a model that was traced before is read in a fraction of the time.
 
-An entry is a gzip of `Graph.to_json`, named by a digest of all that the trace depends on: the
+An entry is a gzip of the packed graph, named by a digest of all that the trace depends on: the
 source string, batch, shape and conditions, the versions of torch, timm, torchvision and
 transformers, the format of graphs and the code of this package's tracer and zoo. An entry that
 cannot be read counts as absent, and each is written in one step, so that processes may share it.
@@ -26,6 +26,7 @@ from costmodel import __version__
 from costmodel.errors import GraphError, UsageError
 from costmodel.files import cache_folder, replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
+from costmodel.tracing.packing import packed, unpacked
 
 SUFFIX = ".json.gz"
 KEPT_KINDS = ("zoo", "timm", "torchvision", "hf")
@@ -143,7 +144,7 @@ def _trace(
 
 def _read(path: Path) -> Graph | None:
     try:
-        return Graph.from_json(gzip.decompress(path.read_bytes()).decode())
+        return unpacked(gzip.decompress(path.read_bytes()))
     except _UNREADABLE:
         return None
 
@@ -151,7 +152,7 @@ def _read(path: Path) -> Graph | None:
 def _write(path: Path, graph: Graph) -> None:
     """Keep a graph; where that is not possible (a full or read-only disk), go on without."""
     with suppress(OSError, GraphError):
-        data = gzip.compress(graph.to_json().encode(), 6, mtime=0)
+        data = gzip.compress(packed(graph).encode(), 6, mtime=0)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
 
