@@ -78,9 +78,11 @@ def _one_line(text: str) -> str:
 def read_file(path: FilePath) -> Document:
     """Read a YAML file; raises SpecError if it is not one that can be read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:  # a device file has no size and no end
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise SpecError([f"{path}:1:1 .: expected at most {MAX_BYTES // 1024} KiB"])
-        text = path.read_bytes().decode("utf-8")
+        text = content.decode("utf-8")
     except OSError as error:
         raise SpecError([f"{path}:1:1 .: expected a readable file ({error.strerror})"]) from error
     except UnicodeDecodeError as error:

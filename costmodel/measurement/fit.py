@@ -33,6 +33,9 @@ from costmodel.roofline.engine import LAWS
 
 Array = np.ndarray
 
+LARGEST_FILE = 2**20
+"""Characters of a file of constants."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -280,8 +283,9 @@ def read_constants(path: Path, start: Constants = DEFAULT) -> Constants:
     import json
 
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            document = json.loads(file.read(LARGEST_FILE))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a file of constants: {error}") from None
     values = document.get("constants") if isinstance(document, dict) else None
     if not isinstance(values, dict) or not all(

@@ -7,16 +7,14 @@ b, input_channel ... padding of convolutions.
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from costmodel.errors import UsageError
+from costmodel.measurement.csv_files import csv_rows
 
 Array = np.ndarray
 
@@ -87,8 +85,7 @@ def read_kernels(path: Path | str) -> KernelTable:
             another operator, or a number that is not positive.
     """
     path = Path(path)
-    with _open(path) as lines:
-        reader = csv.DictReader(lines)
+    with csv_rows(path) as reader:
         header = tuple(reader.fieldnames or ())
         sizes = _sizes_of(path, header)
         needed = ("opname", "latency_ms", "device", "kernel_name", "grid_x", "grid_y", "grid_z")
@@ -136,14 +133,6 @@ def read_kernel_folder(folder: Path | str, operators: Sequence[str]) -> dict[str
             raise UsageError(f"{folder}: neither {candidates[0].name} nor {candidates[1].name}")
         tables[operator] = read_kernels(found)
     return tables
-
-
-def _open(path: Path) -> TextIO:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
 
 
 def _sizes_of(path: Path, header: tuple[str, ...]) -> tuple[str, ...]:

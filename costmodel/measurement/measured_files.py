@@ -9,11 +9,11 @@ project's own measurements (JSON lines).
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 from costmodel.errors import UsageError
+from costmodel.measurement.csv_files import header_of
 from costmodel.measurement.kernel_validation import validate_kernels
 from costmodel.measurement.matching import GraphSource
 from costmodel.measurement.record_validation import validate_records
@@ -67,15 +67,13 @@ def file_kind(path: Path) -> str:
     """
     if path.is_dir():
         return "kernels"
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            first = file.readline()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    first = header_of(path)
     if first.lstrip().startswith("{"):
         return "records"
-    header = next(csv.reader([first]), [])
+    try:
+        header = next(csv.reader([first]), [])
+    except csv.Error as error:
+        raise UsageError(f"{path}:1: cannot be read: {error}") from error
     if is_timm_table(header):
         return "timm"
     if "opname" in header:

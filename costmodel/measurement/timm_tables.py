@@ -6,12 +6,13 @@ that batch), param_count (millions); for training tables the same with `train_`.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
 from costmodel.errors import UsageError
+from costmodel.measurement.csv_files import csv_rows
 
 
 class MeasuredModel(NamedTuple):
@@ -39,19 +40,13 @@ def read_timm_table(path: Path, mode: str = "infer") -> list[MeasuredModel]:
     Raises:
         UsageError: with file and line, if the file is missing or not such a table.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            needed = [f"{mode}_{n}" for n in ("img_size", "batch_size", "step_time")]
-            missing = [n for n in ("model", *needed, "param_count") if n not in names]
-            if missing:
-                raise UsageError(
-                    f"{path}:1: not a timm {mode} table: no column {', '.join(missing)}"
-                )
-            return [_row(path, reader.line_num, row, mode) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    with csv_rows(path) as reader:
+        names = reader.fieldnames or []
+        needed = [f"{mode}_{n}" for n in ("img_size", "batch_size", "step_time")]
+        missing = [n for n in ("model", *needed, "param_count") if n not in names]
+        if missing:
+            raise UsageError(f"{path}:1: not a timm {mode} table: no column {', '.join(missing)}")
+        return [_row(path, reader.line_num, row, mode) for row in reader]
 
 
 def _row(path: Path, line: int, row: dict[str, str], mode: str) -> MeasuredModel:
@@ -68,7 +63,7 @@ def _row(path: Path, line: int, row: dict[str, str], mode: str) -> MeasuredModel
         )
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}:{line}: {error}") from error
-    if not measured.model or measured.batch < 1 or not measured.seconds > 0:
+    if not measured.model or measured.batch < 1 or not 0 < measured.seconds < inf:
         raise UsageError(f"{path}:{line}: expected a model, a batch and a positive step time")
     return measured
 

@@ -7,13 +7,13 @@ configuration in the Hugging Face format.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from costmodel.errors import UsageError
+from costmodel.measurement.csv_files import csv_rows
 
 MODES = ("inf", "train")
 OPTIONS = ("", "fusion")
@@ -61,12 +61,9 @@ def read_transformers(path: Path | str, configs: Path | str | None = None) -> li
     """
     path = Path(path)
     folder = Path(configs) if configs is not None else path.parent / "configs"
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
     known: dict[str, dict[str, Any]] = {}
     runs = []
-    with path.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
+    with csv_rows(path) as reader:
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise UsageError(f"{path}:1: no column {', '.join(missing)}")
@@ -128,6 +125,8 @@ def _config(path: Path, place: str) -> dict[str, Any]:
         raise UsageError(f"{place}: no configuration {path}") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON: {error}") from None
     if not isinstance(config, dict):
         raise UsageError(f"{path}: expected an object")
     return config

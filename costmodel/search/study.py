@@ -30,6 +30,8 @@ Array = np.ndarray
 
 GROUP = 50
 """Designs that are proposed, costed and told together."""
+LARGEST_SEED = 2**32
+"""Of the samplers' generators; seeds lie below."""
 FAR = 1e6
 """Share of a budget used beyond which it makes no difference."""
 
@@ -50,6 +52,8 @@ def sample_designs(
     """
     if trials < 1:
         raise UsageError(f"trials {trials}: expected at least 1")
+    if not 0 <= seed < LARGEST_SEED:
+        raise UsageError(f"seed {seed:.6g}: expected 0 to {LARGEST_SEED - 1}")
     study = open_study(problem, sampler, seed, storage)
     with _named(storage):
         before = done = len(study.trials)
