@@ -7,8 +7,8 @@ and its memory time. Each law in `LAWS` adds one named physical effect and can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import fields
 
 import numpy as np
 
@@ -16,32 +16,17 @@ from costmodel.errors import UnknownNameError
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.backward import (
-    channel_seconds,
-    contraction_splits,
-    gradient_cycles,
-    partial_sum_bytes,
-)
-from costmodel.roofline.laws.bandwidth import stream_bandwidth
 from costmodel.roofline.laws.cpu import CPU_LAWS, cpu_times
-from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
-from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
-from costmodel.roofline.laws.grouped import grouped_efficiency
-from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
-from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
-from costmodel.roofline.laws.pointwise import row_seconds
-from costmodel.roofline.laws.power import flop_energy, sustained_clock
-from costmodel.roofline.operators import OperatorColumns, select
+from costmodel.roofline.laws.gpu import gpu_times
+from costmodel.roofline.operators import OperatorColumns
+from costmodel.roofline.times import BOUNDS as BOUNDS
+from costmodel.roofline.times import Times as Times
 
 Array = np.ndarray
 
 np.empty(31 << 20, np.uint8)
 # The C library hands freed arrays back to the system and fetches them anew page by page, up to half
 # of the engine's time, until a larger one was freed once: see M_MMAP_THRESHOLD in mallopt(3).
-
-BOUNDS = ("compute", "memory", "launch", "lanes")
-"""What limits an operator, by code: arithmetic at its engine's peak; bytes; the start of the
-operator; or scalar lanes, busy with index arithmetic and loads rather than with FLOPs."""
 
 LAWS: dict[str, str] = {
     "overlap": "compute and memory time overlap only in part",
@@ -66,25 +51,6 @@ LAWS: dict[str, str] = {
     "power": "dense float32 work lowers the clock of boards with little power",
 }
 """The efficiency laws by name."""
-
-
-@dataclass(frozen=True)
-class Times:
-    """Time of every row in seconds; arrays are (devices, batches, rows)."""
-
-    compute: Array
-    memory: Array
-    launch: Array
-    lanes: Array
-    """Time on scalar lanes of kernels that have no other engine, else 0."""
-    total: Array
-    """All four joined, with their overlap."""
-
-    @property
-    def bound(self) -> Array:
-        """Code into `BOUNDS` of the longest part."""
-        parts = np.broadcast_arrays(self.compute, self.memory, self.launch, self.lanes)
-        return np.asarray(np.argmax(np.stack(parts), 0))
 
 
 def enabled_laws(without: Iterable[str] = ()) -> frozenset[str]:
@@ -124,12 +90,12 @@ def operator_times(
     cpus = np.flatnonzero(devices.is_cpu)
     others = np.flatnonzero(~devices.is_cpu)
     if not cpus.size:
-        return _times(operators, ceilings, devices, laws, constants)
+        return gpu_times(operators, ceilings, devices, laws, constants)
     if not others.size:
         return _cpu_times(operators, ceilings, devices, laws, constants)
     groups = [
         (some, times(operators, ceilings.take(some), devices.take(some), laws, constants))
-        for some, times in ((cpus, _cpu_times), (others, _times))
+        for some, times in ((cpus, _cpu_times), (others, gpu_times))
     ]
 
     def joined(name: str) -> Array:
@@ -150,273 +116,3 @@ def _cpu_times(
 ) -> Times:
     own = cpu_times(operators, ceilings, devices, laws, constants)
     return Times(own.compute, own.memory, own.launch, np.zeros_like(own.total), own.total)
-
-
-def _times(
-    operators: OperatorColumns,
-    ceilings: Ceilings,
-    devices: DeviceColumns,
-    laws: frozenset[str],
-    constants: Constants,
-) -> Times:
-    """Of devices that are no CPUs."""
-    run = _Run(operators, ceilings, devices, laws, constants)
-    compute, memory, lanes = run.compute(), run.memory(), run.lanes_time()
-    launch = np.broadcast_to(run.launch(), compute.shape)
-    busy = np.maximum(compute, lanes)
-    if "overlap" in laws:
-        # The larger is taken out so that powers neither overflow nor vanish.
-        larger = np.maximum(np.maximum(busy, memory), 1e-300)
-        smaller = np.minimum(busy, memory)
-        joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
-    else:
-        joined = np.maximum(busy, memory)
-    for where, kernels in run.float32_kernels():
-        known, busy_more = np.isfinite(kernels), compute[where] >= memory[where]
-        joined[where] = np.where(known, kernels, joined[where])
-        compute[where] = np.where(known & busy_more, kernels, compute[where])
-        memory[where] = np.where(known & ~busy_more, kernels, memory[where])
-    return Times(compute, memory, launch, lanes, joined + launch)
-
-
-class _Run:
-    """One evaluation; device arrays are (devices, 1, 1) and meet (batches, rows) or (rows,)."""
-
-    def __init__(
-        self,
-        operators: OperatorColumns,
-        ceilings: Ceilings,
-        devices: DeviceColumns,
-        laws: frozenset[str],
-        constants: Constants,
-    ) -> None:
-        self.ops, self.constants, self.on = operators, constants, laws.__contains__
-        self.vector_rate = ceilings.vector_peak[:, operators.vector_code][:, None, :]
-        self.matrix_rate = ceilings.matrix_peak[:, operators.matrix_code][:, None, :]
-
-        def column(values: Array, unknown: float = 0.0) -> Array:
-            return np.where(np.isnan(values), unknown, values)[:, None, None]
-
-        self.gpu = devices.is_gpu[:, None, None]
-        self.units, self.clock = column(devices.units, 1.0), column(devices.clock, 1e9)
-        self.lanes, self.cache = column(devices.vector_lanes, 1.0), column(devices.l2_capacity)
-        self.bandwidth = ceilings.bandwidth[:, None, None]
-        self.columns = replace(devices.expand(2), dram_bandwidth=self.bandwidth)
-        dram = self.bandwidth
-        self.dram = stream_bandwidth(self.columns, constants) if self.on("dram") else dram
-        assumed = constants.cache_share * self.units * self.clock * 64
-        self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
-        known = ceilings.launch[:, None, None]
-        default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
-        self.launch_time = np.where(known > 0, known, default)
-        self.shape = (len(ceilings.targets), *np.atleast_2d(operators.macs).shape)
-
-    def _rows(self, chosen: Array) -> tuple[Array, OperatorColumns]:
-        """Where a law applies, and the operators there: few, so that it looks at no others."""
-        rows = np.flatnonzero(chosen)
-        return rows, select(self.ops, rows)
-
-    def _splits(self, ops: OperatorColumns) -> Array:
-        """Parts that the contraction of weight gradients is cut into, 1 for all others."""
-        if not self.on("gradients") or not ops.weight_gradient.any():
-            return np.ones(1)
-        found = contraction_splits(
-            ops.batches, ops.rows, ops.columns, ops.contraction, self.units, self.constants
-        )
-        return np.where(self.gpu & ops.weight_gradient, found, 1.0)
-
-    def launch(self) -> Array:
-        """Time before every operator starts."""
-        return self.launch_time if self.on("launch") else np.zeros((1, 1, 1))
-
-    # ------------------------------------------------------------------ memory
-
-    def _per_byte(self, distance: Array, chance: float = 1.0) -> Array:
-        """Seconds per byte for data last touched so many bytes ago."""
-        if not self.on("residency"):
-            return np.asarray(1 / self.dram)
-        hit = chance * hit_rate(distance, self.cache)
-        return seconds_per_byte(hit, self.dram, self.cache_bandwidth)
-
-    def memory(self) -> Array:
-        """Time to move every operator's bytes."""
-        ops, constants = self.ops, self.constants
-        per_byte = ops.first_share * self._per_byte(ops.first_distance)
-        if (rows := np.flatnonzero(ops.second_share)).size:
-            second = self._per_byte(ops.second_distance[..., rows])
-            per_byte[..., rows] += ops.second_share[rows] * second
-        per_byte += np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
-        reads = ops.data_read * per_byte
-        writes = ops.bytes_written * self._per_byte(
-            2 * ops.bytes_written, constants.write_residency
-        )
-        weights = ops.weight_bytes * self._per_byte(ops.whole_run)
-        total: Array = np.asarray(reads + weights + writes)
-        for rows, added in self._further_traffic(reads, writes):
-            total[..., rows] += added
-        if self.on("gradients"):
-            rows, some = self._rows(np.isfinite(ops.channel_blocks))
-            if rows.size:
-                passes = 1 + constants.norm_gradient_pass * some.norm_gradient
-                moved = passes * some.data_read + some.bytes_written
-                blocks = channel_seconds(moved, some.channel_blocks, self.clock, constants)
-                longer = np.maximum(total[..., rows], blocks)
-                total[..., rows] = np.where(self.gpu, longer, total[..., rows])
-        return total
-
-    def _further_traffic(self, reads: Array, writes: Array) -> Iterator[tuple[Array, Array]]:
-        """Rows, and the time of what they move beside their operands, one law after the other."""
-        ops, constants, on = self.ops, self.constants, self.on
-        planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
-        rows, some = self._rows(planar & on("layout"))
-        if rows.size:
-            again = np.where(some.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
-            again = np.where(some.grouped, constants.reorder_grouped, again)
-            if on("gradients"):
-                slower = np.maximum(again, constants.reorder_gradient)
-                again = np.where(some.gradient, slower, again)
-            moved = reads[..., rows] + writes[..., rows]
-            yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
-        rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
-        if rows.size:
-            one_pass = 2 * some.bytes_written * self._per_byte(2 * some.bytes_written)
-            yield rows, np.where(self.gpu, constants.bias_pass, 0.0) * one_pass
-        rows, some = self._rows(ops.reduces & on("passes"))
-        if rows.size:
-            yield rows, constants.fused_reread * reads[..., rows]
-        rows, some = self._rows(ops.unfused & on("attention"))
-        if rows.size:
-            scores = 4 * some.batches * some.rows * some.columns
-            yield rows, constants.score_traffic * 4 * scores * self._per_byte(2 * scores)
-        rows, some = self._rows(ops.weight_gradient & on("gradients"))
-        if rows.size:
-            splits = self._splits(some)
-            partial = partial_sum_bytes(some.batches, some.rows, some.columns, splits)
-            yield rows, partial * self._per_byte(partial)
-        rows, some = self._rows(ops.norm_gradient & on("gradients"))
-        if rows.size:
-            again = constants.norm_gradient_pass * some.data_read
-            yield rows, again * self._per_byte(some.data_read)
-        strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        several = ops.normalization | ops.pooling | ops.reordering | strided
-        rows, some = self._rows(several & on("passes"))
-        if rows.size:
-            moved = some.data_read + some.weight_bytes + some.bytes_written
-            passes = self._passes(some, strided[rows]) - 1
-            yield rows, passes * moved * self._per_byte(moved)
-
-    def _passes(self, ops: OperatorColumns, strided: Array) -> Array:
-        """How often an operator goes over its data."""
-        constants = self.constants
-        factor: Array = (
-            1
-            + constants.norm_pass * ops.normalization
-            + constants.pooling_pass * ops.pooling
-            + constants.movement_pass * ops.reordering
-        )
-        return np.asarray(factor * (1 + constants.strided_pass * strided))
-
-    # ----------------------------------------------------------------- compute
-
-    def compute(self) -> Array:
-        """Time of every operator's arithmetic at what its engine reaches."""
-        ops = self.ops
-        time: Array = np.asarray(2 * ops.macs / self.vector_rate)
-        rows, some = self._rows(ops.matrix)
-        if rows.size:
-            rate = self.matrix_rate[..., rows] * self._efficiency(some)
-            time[..., rows] = 2 * some.macs / rate
-        return np.asarray(time + ops.other_flops / self.vector_rate)
-
-    def float32_kernels(self) -> Iterator[tuple[tuple[Array, ...], Array]]:
-        """Time of float32 products and convolutions on GPUs, as (where, seconds); never below the
-        roofline: what Winograd's algorithm saves beyond it is not counted on."""
-        ops, constants, columns = self.ops, self.constants, self.columns
-        if not self.on("float32") or "float32" not in ops.dtypes:
-            return
-        if not self.on("launch"):
-            constants = replace(constants, kernel_latency=0.0)
-        lanes = np.flatnonzero(columns.is_gpu & np.isfinite(columns.vector_lanes))
-        if not lanes.size:
-            return
-        device = columns if len(lanes) == self.shape[0] else columns.take(lanes)
-        float32 = ops.matrix_code == ops.dtypes.index("float32")
-        dense = ops.convolution & ~ops.gradient
-        for chosen, peak in ((dense, self.vector_rate), (~dense, self.matrix_rate)):
-            rows, some = self._rows(float32 & (ops.convolution | ops.product) & chosen)
-            if not rows.size:
-                continue
-            boost = peak[lanes][..., rows[:1]] / device.units
-            held = boost * self._held(boost, device)
-            if chosen is dense:
-                seconds = convolution_seconds(some, held, boost, device, constants)
-            else:
-                seconds = product_seconds(some, held, device, constants)
-            vector, matrix = self.vector_rate[lanes][..., rows], self.matrix_rate[lanes][..., rows]
-            plain = 2 * some.macs / matrix + some.other_flops / vector
-            moved = some.data_read + some.weight_bytes + some.bytes_written
-            where = np.ix_(lanes, np.arange(self.shape[1]), rows)
-            yield where, np.maximum(seconds, np.maximum(plain, moved / self.bandwidth[lanes]))
-
-    def _held(self, rate: Array, device: DeviceColumns) -> Array | float:
-        """Share of a unit's boost rate that the board's power leaves to dense float32 work."""
-        if not self.on("power"):
-            return 1.0
-        energy = flop_energy(device.year, self.constants)
-        clock = sustained_clock(device, rate / device.clock, energy)
-        return np.asarray(np.nan_to_num(clock / device.clock, nan=1.0))
-
-    def lanes_time(self) -> Array:
-        """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""
-        ops, constants = self.ops, self.constants
-        time: Array = np.zeros(self.shape)
-        rows, some = self._rows(ops.depthwise & self.on("depthwise"))
-        if rows.size:
-            lane_rate = np.maximum(self.units * self.lanes * self.clock, 1.0)
-            taps = np.maximum(some.taps, 1)
-            scalar = depthwise_seconds(
-                some.macs / taps, taps, some.square, some.channels_last, lane_rate, constants
-            )
-            if self.on("gradients"):
-                scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
-            time[..., rows] += np.where(self.gpu, scalar, 0.0)
-        starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
-        rows, some = self._rows(starved & self.on("starved"))
-        if rows.size:
-            walked = starved_seconds(
-                some.planes, some.pixels, self.units * 1024, self.clock, constants
-            )
-            time[..., rows] += np.where(self.gpu, walked, 0.0)
-        rows, some = self._rows((ops.line_length > 0) & ~ops.compiled & self.on("rows"))
-        if rows.size:
-            softmax = ~some.normalization
-            waited = row_seconds(some.lines, some.line_length, softmax, self.columns, constants)
-            time[..., rows] += np.where(self.gpu & np.isfinite(waited), waited, 0.0)
-        return time
-
-    def _efficiency(self, ops: OperatorColumns) -> Array:
-        """Share of the matrix peak that operators reach, before memory is considered."""
-        constants = self.constants
-        share: Array = np.ones(ops.matrix.shape)
-        if self.on("contraction"):
-            lost = np.where(ops.attention, constants.attention_contraction, constants.contraction)
-            endless = np.where(ops.attention, constants.attention_share, constants.matrix_share)
-            share = endless * contraction_efficiency(ops.contraction, lost)
-        if self.on("tiles"):
-            tiled = tile_efficiency(
-                ops.batches * self._splits(ops), ops.rows, ops.columns, self.units,
-                constants.tile_edge,
-            )  # fmt: skip
-            share = share * np.where(self.gpu & ~ops.attention, tiled, 1.0)
-        if self.on("alignment"):
-            odd = ops.half & ((ops.columns % 8 != 0) | (ops.contraction % 8 != 0))
-            slower = np.where(odd & ~ops.attention, 1 + constants.misaligned, 1.0)
-            share = share / np.where(self.gpu, slower, 1.0)
-        if self.on("grouped") and ops.grouped.any():
-            narrow = grouped_efficiency(
-                ops.contraction, ops.columns, ops.channels_last & ops.half, constants
-            )
-            if self.on("gradients"):
-                narrow = np.where(ops.gradient, narrow * constants.grouped_gradient_share, narrow)
-            share = np.where(self.gpu & ops.grouped, narrow, share)
-        return np.asarray(np.maximum(share, 1e-9))

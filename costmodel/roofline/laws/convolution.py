@@ -137,13 +137,11 @@ def fused_winograd_time(
     conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """Seconds of fused Winograd F(2x2, 3x3) with the best block shape; inf where it can't be."""
-    counts = [
-        np.ceil(conv.images / images)
-        * np.ceil(conv.out / (2 * down))
-        * np.ceil(conv.out / (2 * across))
-        for images, down, across in WINOGRAD_BLOCKS
-    ]
-    blocks = np.where(is_pascal(device), np.min(counts, axis=0), counts[0])
+    axes = (-1, *(1,) * np.ndim(conv.images))
+    images, down, across = (np.reshape(side, axes) for side in zip(*WINOGRAD_BLOCKS, strict=True))
+    counts = np.ceil(conv.images / images) * np.ceil(conv.out / (2 * down))
+    counts = counts * np.ceil(conv.out / (2 * across))
+    blocks = np.where(is_pascal(device), counts.min(axis=0), counts[0])
     tiles = blocks * np.ceil(conv.filters / WINOGRAD_FILTERS)
     tile = Tile(128, 128, 256)
     rate = unit_rate * constants.winograd_rate

@@ -156,9 +156,10 @@ def compute_time(
     """
     across, down = tile_grid(product, tile)
     tiles = product.batches * across * down * splits
-    slowed = is_pascal(device) & product.across_rows(device)
-    rate = unit_rate * np.where(slowed, constants.strided_rate_pascal, 1.0)
-    return blocks_time(tiles, tile, product.contraction / splits, rate, device, constants)
+    if np.any(product.strided):
+        slowed = is_pascal(device) & product.across_rows(device)
+        unit_rate = unit_rate * np.where(slowed, constants.strided_rate_pascal, 1.0)
+    return blocks_time(tiles, tile, product.contraction / splits, unit_rate, device, constants)
 
 
 def blocks_time(
@@ -219,9 +220,10 @@ def transfer_time(
 ) -> Array:
     """Seconds to read operands and write the result; split parts are written, read and summed."""
     reads = operand_reads(product, tile, splits, device, constants)
-    stream = stream_bandwidth(device, constants)
-    strided = strided_bandwidth(device, constants)
-    loads = np.where(product.across_rows(device), strided, stream)
+    loads = stream = stream_bandwidth(device, constants)
+    if np.any(product.strided):
+        strided = strided_bandwidth(device, constants)
+        loads = np.where(product.across_rows(device), strided, stream)
     parts = np.asarray(splits)
     passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream

@@ -31,15 +31,13 @@ def tile_efficiency(
         units: compute units of the device.
         edge: elements of each tile side lost to loading.
     """
-    useful = batches * rows * columns
-    best: Array | None = None
-    for height, width in TILES:
-        tiles = np.ceil(rows / height) * np.ceil(columns / width) * batches
-        work = np.ceil(tiles / units) * units
-        work = work * (height * width * (1 + edge * (1 / height + 1 / width)))
-        best = work if best is None else np.minimum(best, work)
-    assert best is not None
-    return np.asarray(useful / np.maximum(best, 1))
+    useful = np.asarray(batches * rows * columns)
+    axes = (-1, *(1,) * max(useful.ndim, np.ndim(units)))
+    height, width = (np.reshape(side, axes) for side in zip(*TILES, strict=True))
+    tiles = np.ceil(rows / height) * np.ceil(columns / width) * batches
+    work = np.ceil(tiles / units) * units
+    work *= height * width * (1 + edge * (1 / height + 1 / width))
+    return np.asarray(useful / np.maximum(work.min(axis=0), 1))
 
 
 def contraction_efficiency(contraction: Array, lost: Array | float) -> Array:

@@ -1,0 +1,32 @@
+"""Time of operators on devices, in the parts that it is joined from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+BOUNDS = ("compute", "memory", "launch", "lanes")
+"""What limits an operator, by code: arithmetic at its engine's peak; bytes; the start of the
+operator; or scalar lanes, busy with index arithmetic and loads rather than with FLOPs."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Time of every row in seconds; arrays are (devices, batches, rows)."""
+
+    compute: Array
+    memory: Array
+    launch: Array
+    lanes: Array
+    """Time on scalar lanes of kernels that have no other engine, else 0."""
+    total: Array
+    """All four joined, with their overlap."""
+
+    @property
+    def bound(self) -> Array:
+        """Code into `BOUNDS` of the longest part."""
+        parts = np.broadcast_arrays(self.compute, self.memory, self.launch, self.lanes)
+        return np.asarray(np.argmax(np.stack(parts), 0))
