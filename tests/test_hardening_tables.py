@@ -30,6 +30,7 @@ WHOLE = gzip.compress(KERNELS + KERNEL * 500)
         ("a.csv", KERNELS + KERNEL + b"x" * 200_000 + b",1\n", "cannot be read.*field larger"),
         ("a.csv", KERNELS + b"add,0.5\n", ":2: grid_x is ''; expected a positive number"),
         ("a.csv", KERNELS + b"add,0.5,T4,k,1,1,1,4096,1e400\n", ":2: h is '1e400'"),
+        ("a.csv", KERNELS + b"add,0.5,T4,k,1,1,1,1e30,1\n", ":2: b is '1e30'"),
         ("a.csv.gz", WHOLE[:-9], "cannot be read"),
         ("a.csv.gz", WHOLE[:40] + b"\0\0\0" + WHOLE[43:], "cannot be read"),
         ("a.csv.gz", KERNELS, "cannot be read.*[Nn]ot a gzipped file"),

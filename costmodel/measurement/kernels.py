@@ -18,6 +18,9 @@ from costmodel.measurement.csv_files import csv_rows
 
 Array = np.ndarray
 
+LARGEST = 1e15
+"""Numbers of a table lie below: of what is larger, products overflow."""
+
 ROW_SIZES = ("b", "h")
 PRODUCT_SIZES = ("b", "m", "n", "k")
 CONVOLUTION_SIZES = (
@@ -150,6 +153,6 @@ def _number(path: Path, line: int, name: str, text: str | None) -> float:
         value = float(text or "")
     except ValueError:
         value = float("nan")
-    if not (value > 0 or (value == 0 and name == "padding")) or value == float("inf"):
+    if not (0 < value < LARGEST or (value == 0 and name == "padding")):
         raise UsageError(f"{path}:{line}: {name} is {text!r}; expected a positive number")
     return value
