@@ -78,6 +78,11 @@ class CostColumns:
     columns: Array
     contraction: Array
 
+    def at(self, index: Any) -> CostColumns:
+        """Some batches or rows."""
+        gemm = (getattr(self, name)[index] for name in GEMM_FIELDS)
+        return CostColumns(self.cost.map(lambda column: column[index]), *gemm)
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -150,6 +155,16 @@ class Columns:
         if key not in self._cache:
             self._cache[key] = self._evaluate(sizes, DTYPE_BYTES[dtype])
         return self._cache[key]
+
+    @cached_property
+    def traffic(self) -> tuple[Array, Array]:
+        """(rows,) bytes of each row at the traced batch: what stays, what grows with the batch."""
+        sizes = np.array([1.0, 2.0]) * self.graph.batch
+        found = self.evaluate(sizes)
+        traced = found.at(slice(0, 1))  # mostly asked for next
+        self._cache[sizes[:1].tobytes(), (1,), "float32"] = traced
+        once, twice = found.cost.bytes
+        return 2 * once - twice, twice - once
 
     def _evaluate(self, sizes: Array, float32_bytes: float) -> CostColumns:
         shape = (*sizes.shape, len(self.table))

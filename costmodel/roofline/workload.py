@@ -117,21 +117,13 @@ class Workload:
 
     def cost(self, batches: Array, dtype: str) -> CostColumns:
         """Cost of every row at every batch size: arrays are (batches, rows)."""
-        full = self.columns.evaluate(batches, dtype)
-        pick = self.base
-        return CostColumns(
-            full.cost.map(lambda a: a[..., pick]),
-            full.batches[..., pick],
-            full.rows[..., pick],
-            full.columns[..., pick],
-            full.contraction[..., pick],
-        )
+        return self.columns.evaluate(batches, dtype).at((..., self.base))
 
 
 def workload_of(columns: Columns) -> Workload:
     """Find the traits of every operator of a graph and merge equal ones."""
     graph = columns.graph
-    fixed, growing = (part.tolist() for part in _traffic(columns))
+    fixed, growing = (part.tolist() for part in columns.traffic)
     sizes = {i: float(graph.tensors[i].bytes) for i in set(columns.alike.tensors)}
     operands = [
         _Operand(x.storage, sizes[like], x.batched, x.is_weight)
@@ -142,11 +134,12 @@ def workload_of(columns: Columns) -> Workload:
     sorts: dict[tuple[int, Traits], int] = {}
     sort_of: dict[int, int] = {}
     rows: dict[tuple[int, tuple[Reuse, Reuse]], int] = {}
-    row_of_op = np.full(len(graph.ops), -1, dtype=np.int64)
-    for index, like in enumerate(columns.alike.ops):
+    row_of_op = [-1] * len(graph.ops)
+    bases = columns.row_of_op.tolist()
+    for index, (op, like) in enumerate(zip(graph.ops, columns.alike.ops, strict=True)):
         if like < 0:
             continue
-        op, base = graph.ops[index], int(columns.row_of_op[index])
+        base = bases[index]
         sort = sort_of.get(like)
         if sort is None:
             traits = _traits(graph, op, columns.table[base].binding.values)
@@ -158,12 +151,12 @@ def workload_of(columns: Columns) -> Workload:
             touched[operand.storage] = so_far
         for tensor in op.outputs:
             touched[operands[tensor].storage] = so_far
-    distinct = list(sorts)
+    distinct, placed = list(sorts), np.array(row_of_op, dtype=np.int64)
     return Workload(
         columns=columns,
         base=np.array([distinct[sort][0] for sort, _ in rows], dtype=np.int64),
-        counts=np.bincount(row_of_op[row_of_op >= 0], minlength=len(rows)),
-        row_of_op=row_of_op,
+        counts=np.bincount(placed[placed >= 0], minlength=len(rows)),
+        row_of_op=placed,
         traits=tuple(distinct[sort][1] for sort, _ in rows),
         reuses=tuple(reuses for _, reuses in rows),
         traced_traffic=so_far,
@@ -175,13 +168,6 @@ class _Operand(NamedTuple):
     bytes: float
     batched: bool
     is_weight: bool
-
-
-def _traffic(columns: Columns) -> tuple[Array, Array]:
-    """(rows,) bytes of each row at the traced batch: what stays, and what grows with the batch."""
-    batch = float(columns.graph.batch)
-    once, twice = columns.evaluate(np.array([batch, 2 * batch])).cost.bytes
-    return 2 * once - twice, twice - once
 
 
 def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
@@ -269,8 +255,8 @@ def _reuses(
     if not found:
         return _NEVER, _NEVER
     if len(found) == 1:
-        ((size, *distance),) = found.values()
-        return Reuse(1.0 if size else 0.0, *distance), _NEVER
+        ((size, fixed, growing),) = found.values()
+        return Reuse(1.0 if size else 0.0, fixed, growing), _NEVER
     ranked = sorted(found.values(), reverse=True)
     share = ranked[0][0] / (sum(size for size, _, _ in ranked) or 1.0)
     nearest = min(ranked[1:], key=lambda r: r[1] + r[2])
