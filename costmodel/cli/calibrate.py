@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading
 from costmodel.cli.output import require_folder, save
 from costmodel.errors import UsageError
 
@@ -38,6 +38,6 @@ def calibrate(
     calibrated_profile.check_id(output.stem)
     if (warning := machine.busy()) is not None:
         typer.echo(f"warning: {warning}", err=True)
-    with options.progress("calibrating") as status:
+    with loading.progress("calibrating") as status:
         found = calibration.calibrate(device, say=lambda what: status.update(f"timing {what}"))
     save(str(output), calibrated_profile.profile_text(found, output.stem))

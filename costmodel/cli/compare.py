@@ -9,21 +9,18 @@ import typer
 from costmodel.cli import options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, is_page, save
+from costmodel.cli.setting import Setting, grouped
 from costmodel.errors import UsageError
 
 
+@grouped
 def compare(
     models: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", metavar="MODEL", help=f"{options.MODEL_HELP} Repeat."),
     ] = None,
-    device: options.Devices = None,
-    device_folders: options.Folders = None,
-    batch: options.Batches = None,
-    precision: options.Precisions = None,
-    input_shape: options.InputShape = None,
-    threads: options.Threads = None,
-    without: options.Without = None,
+    *,
+    setting: Setting,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", metavar="MODEL", help="Relate to this one, not to the first."),
@@ -39,22 +36,14 @@ def compare(
     sources = list(dict.fromkeys(models or ()))
     if not sources:
         raise UsageError("no model: add -m MODEL, once for each (such as -m zoo:fasternet_t2)")
-    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
-    targets = options.load_targets(device, threads)
     if as_page:
         from costmodel.reports.runs import check_runs
 
-        check_runs(len(targets) * len(sizes or [1]) * len(policies))
-    graphs = options.load_models(sources, input_shape, scaled_to=sizes, compiled=compiled)
-    estimates = [
-        options.predictions(
-            [graph], targets, sizes, policies,
-            strict=strict, without=without, skip_unable="all" in (device or ()),
-        )
-        for graph in graphs
-    ]  # fmt: skip
+        check_runs(setting.runs)
+    graphs = setting.graphs(sources, compiled=compiled)
+    estimates = [setting.estimates([graph], strict=strict) for graph in graphs]
 
     from costmodel.reports.comparison import compared_models, comparison_report, records_report
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, is_page, save
 from costmodel.errors import UsageError
@@ -59,7 +59,7 @@ def compare_ops(
     counts = parse_channels(channels)
     edges = options.whole_numbers("size", size) or [56]
     taps = options.whole_numbers("kernel", kernel) or [3]
-    targets = options.load_targets(device, threads)
+    targets = loading.load_targets(device, threads)
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
 
@@ -73,7 +73,7 @@ def compare_ops(
     # By device first: a reader compares sizes and kernels on a device, not devices at a size.
     for target in targets:
         try:
-            with options.progress(f"evaluating on {target.label}"):
+            with loading.progress(f"evaluating on {target.label}"):
                 cases = [
                     compare_operators(
                         wanted, counts, edge, tap, [target], sizes, policies, without=laws
@@ -92,7 +92,7 @@ def compare_ops(
     if as_page:
         from costmodel.reports.operator_page import operator_page
 
-        with options.progress("drawing"):
+        with loading.progress("drawing"):
             page = operator_page(found)
         save(str(output), page)
         return

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.output import chosen_format, emit, save
 from costmodel.errors import UsageError
 
@@ -116,7 +116,7 @@ def compare(
     form = chosen_format(format, output)
     from costmodel.reports.devices import comparison_report
 
-    emit(comparison_report([t.profile for t in options.load_targets(devices)]), form, output)
+    emit(comparison_report([t.profile for t in loading.load_targets(devices)]), form, output)
 
 
 @app.command("new")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.output import chosen_format, emit
 from costmodel.errors import UsageError
 
@@ -47,7 +47,7 @@ def explain(
             raise UsageError("--op needs a model: costmodel explain MODEL --op NAME")
         if given:
             raise UsageError("--set goes with a formula; an operator of a model has its shapes")
-        (graph,) = options.load_models([what], input_shape, size)
+        (graph,) = loading.load_models([what], input_shape, size)
         from costmodel.formulas.explain import explain_operator
         from costmodel.reports.explanation import explanation_report
 

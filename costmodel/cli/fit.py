@@ -62,9 +62,7 @@ def fit(
         Path | None,
         typer.Option("--constants", metavar="FILE.json", help="Start from these constants."),
     ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")
-    ] = False,
+    no_cache: options.NoCache = False,
     device_folders: options.Folders = None,
     format: options.FormatOption = None,
     output: options.Output = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,20 +10,16 @@ import typer
 from costmodel.cli import options
 from costmodel.cli.output import chosen_format, emit
 from costmodel.cli.runs import Conditions, estimates_of, step_options
+from costmodel.cli.setting import Setting, grouped
 from costmodel.errors import UsageError
 
 MISSED = 1
 
 
+@grouped
 def predict(
     models: options.Models,
-    device: options.Devices = None,
-    device_folders: options.Folders = None,
-    batch: options.Batches = None,
-    precision: options.Precisions = None,
-    input_shape: options.InputShape = None,
-    threads: options.Threads = None,
-    without: options.Without = None,
+    setting: Setting,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", metavar="DEVICE", help="Show speed relative to this device."),
@@ -68,19 +65,15 @@ def predict(
 ) -> None:
     """Predict latency, throughput, what limits it, and peak memory."""
     step = step_options(mode, optimizer, checkpointing)
-    sizes = options.batch_sizes(batch)
     form = chosen_format(format, output)
     latency_budget = _budget(max_latency, "s", "--max-latency")
     memory_budget = _budget(max_memory, "B", "--max-memory")
-    devices = device if baseline is None else [baseline, *(device or [])]
-    targets = options.load_targets(devices, threads)
+    if baseline is not None:
+        setting = replace(setting, device=[baseline, *(setting.device or [])])
     if step and (compiled or baseline):
         raise UsageError("--mode train: goes with neither --compiled nor --baseline")
-    estimates = estimates_of(
-        models, targets, sizes, precision, input_shape,
-        Conditions(layout, fast_norm, compiled, step),
-        strict=strict, without=without, skip_unable="all" in (device or ()),
-    )  # fmt: skip
+    conditions = Conditions(layout, fast_norm, compiled, step)
+    estimates = estimates_of(models, setting, conditions, strict=strict)
     if step:
         from costmodel.reports.training import training_report
 
@@ -88,7 +81,7 @@ def predict(
     else:
         from costmodel.reports.prediction import prediction_report
 
-        report = prediction_report(estimates, targets[0].label if baseline else None, top)
+        report = prediction_report(estimates, setting.targets[0].label if baseline else None, top)
     emit(report, form, output)
     missed = [
         f"{e.graph.name} on {e.device}, batch {e.batch}: {what}"

@@ -8,21 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.output import is_page, save
+from costmodel.cli.setting import Setting, grouped
 from costmodel.errors import UsageError
 
 
+@grouped
 def report(
     context: typer.Context,
     model: options.Model,
-    device: options.Devices = None,
-    device_folders: options.Folders = None,
-    batch: options.Batches = None,
-    precision: options.Precisions = None,
-    input_shape: options.InputShape = None,
-    threads: options.Threads = None,
-    without: options.Without = None,
+    setting: Setting,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
     trust: options.Trust = False,
@@ -39,25 +35,18 @@ def report(
     if output is None or not is_page(None, output):
         given = "" if output is None else f", not {output}"
         raise UsageError(f"a report is a page: add -o FILE.html{given}")
-    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
-    targets = options.load_targets(device, threads)
     from costmodel.reports.runs import check_runs
 
-    check_runs(len(targets) * len(sizes or [1]) * len(policies))
-    (graph,) = options.load_models([model], input_shape, scaled_to=sizes, compiled=compiled)
-    estimates = options.predictions(
-        [graph], targets, sizes, policies,
-        strict=strict, without=without, skip_unable="all" in (device or ()),
-    )  # fmt: skip
+    check_runs(setting.runs)
+    estimates = setting.estimates(setting.graphs([model], compiled=compiled), strict=strict)
 
     from costmodel.changes import consider
     from costmodel.reports.model_report import model_report
 
-    retrace = cache(partial(_retraced, model, input_shape))
-    with options.progress("trying changes"):
-        considered = [
-            consider(estimate, retrace, without=options.listed(without)) for estimate in estimates
-        ]
+    retrace = cache(partial(_retraced, model, setting.input_shape))
+    laws = options.listed(setting.without)
+    with loading.progress("trying changes"):
+        considered = [consider(estimate, retrace, without=laws) for estimate in estimates]
         page = model_report(estimates, considered, model, _command(context), cdn=cdn)
     save(output, page)
 
@@ -78,6 +67,6 @@ def _command(context: typer.Context) -> str:
 
 def _retraced(model: str, input_shape: str | None, batch: int, **conditions: Any) -> Any:
     """The model traced under other conditions."""
-    with options.may_run(model):
+    with loading.may_run(model):
         shape = options.sample_shape(input_shape)
-        return options.trace_source(model, batch, shape, **conditions)
+        return loading.trace_source(model, batch, shape, **conditions)

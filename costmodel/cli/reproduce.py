@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, is_page, save
 
@@ -36,7 +36,7 @@ def reproduce(
 
     from costmodel.reports import reproduction as reports
 
-    with options.progress("reproducing") as status:
+    with loading.progress("reproducing") as status:
         from costmodel.measurement import reproduction as rooms
         from costmodel.measurement.reproduction.networks import Networks
 

@@ -7,17 +7,13 @@ import sys
 from costmodel.cli import options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, is_page, save
+from costmodel.cli.setting import Setting, grouped
 
 
+@grouped
 def roofline(
     models: options.Models,
-    device: options.Devices = None,
-    device_folders: options.Folders = None,
-    batch: options.Batches = None,
-    precision: options.Precisions = None,
-    input_shape: options.InputShape = None,
-    threads: options.Threads = None,
-    without: options.Without = None,
+    setting: Setting,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
     trust: options.Trust = False,
@@ -26,16 +22,9 @@ def roofline(
     output: options.Output = None,
 ) -> None:
     """Chart what limits each operator: in the terminal, or as a page with -o FILE.html."""
-    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
-    targets = options.load_targets(device, threads)
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
-    graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
-
-    estimates = options.predictions(
-        graphs, targets, sizes, policies,
-        strict=strict, without=without, skip_unable="all" in (device or ()),
-    )  # fmt: skip
+    estimates = setting.estimates(setting.graphs(models, compiled=compiled), strict=strict)
     if as_page:
         from costmodel.reports.roofline_page import roofline_page
 

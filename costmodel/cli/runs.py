@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
+from costmodel.cli.setting import Setting
 from costmodel.errors import UsageError
 
 if TYPE_CHECKING:
     from costmodel.estimation import Estimate
     from costmodel.graph import Graph
-    from costmodel.roofline.ceilings import Target
 
 TRAINING_BATCH = 32
 """Samples of a training step, where none are given."""
@@ -73,24 +73,16 @@ def step_options(mode: str, optimizer: str | None, checkpointing: bool) -> dict[
 
 
 def estimates_of(
-    models: Sequence[str],
-    targets: Sequence[Target],
-    sizes: Sequence[int] | None,
-    precisions: Sequence[str] | None,
-    input_shape: str | None,
-    conditions: Conditions,
-    **settings: Any,
+    models: Sequence[str], setting: Setting, conditions: Conditions, *, strict: bool
 ) -> list[Estimate]:
     """Estimates of all models on all devices, at all batches and precisions.
 
     Args:
         models: sources.
-        targets: devices.
-        sizes: batch sizes; None is what a model is traced at, for training `TRAINING_BATCH`.
-        precisions: uniform ones, or amp-fp16 and amp-bf16 for autocast.
-        input_shape: of one sample, as the command line takes it.
+        setting: devices, batch sizes (where none is given, a training step has
+            `TRAINING_BATCH`), and precisions: uniform ones, or amp-fp16 and amp-bf16 for autocast.
         conditions: of the runs.
-        settings: passed on to `options.predictions`.
+        strict: whether an operator without a formula is an error.
 
     Raises:
         UsageError: if there is nothing to predict.
@@ -98,22 +90,24 @@ def estimates_of(
     """
     from costmodel.measurement.conditions import AUTOCAST
 
-    wanted = options.listed(precisions) or ["fp32"]
-    uniform = options.precisions([name for name in wanted if name not in AUTOCAST] or ["fp32"])
+    wanted = options.listed(setting.precision) or ["fp32"]
     if not conditions.of("fp32", False) and not set(wanted) & set(AUTOCAST):
-        graphs = options.load_models(
-            models, input_shape, scaled_to=sizes, compiled=conditions.compiled
+        return setting.estimates(
+            setting.graphs(models, compiled=conditions.compiled), strict=strict
         )
-        return options.predictions(graphs, targets, sizes, uniform, **settings)
-    sizes = sizes or ([TRAINING_BATCH] if conditions.step else None)
+    options.precisions([name for name in wanted if name not in AUTOCAST])
+    sizes = setting.sizes or ([TRAINING_BATCH] if conditions.step else None)
+    targets = setting.targets
     found: list[Estimate] = []
     for source in models:
         for on_cpu in (False, True):
             places = [target for target in targets if (target.profile.kind == "cpu") == on_cpu]
             for precision in dict.fromkeys(wanted) if places else ():
-                graph = _graph(source, sizes, input_shape, conditions, precision, on_cpu)
+                graph = _graph(source, sizes, setting.input_shape, conditions, precision, on_cpu)
                 policy = "fp32" if precision in AUTOCAST else options.precisions([precision])[0]
-                found += options.predictions([graph], places, sizes, [policy], **settings)
+                found += setting.estimates(
+                    [graph], strict=strict, targets=places, sizes=sizes, policies=[policy]
+                )
     return found
 
 
@@ -126,13 +120,13 @@ def _graph(
     on_cpu: bool,
 ) -> Graph:
     if not conditions.step:
-        return options.load_models(
+        return loading.load_models(
             [source],
             input_shape,
             scaled_to=list(sizes or ()),
             compiled=conditions.compiled,
             **conditions.of(precision, on_cpu),
         )[0]
-    with options.may_run(source), options.progress(f"tracing {source}"):
+    with loading.may_run(source), loading.progress(f"tracing {source}"):
         shape = options.sample_shape(input_shape)
-        return options.trace_source(source, 2, shape, **conditions.of(precision, on_cpu))
+        return loading.trace_source(source, 2, shape, **conditions.of(precision, on_cpu))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from costmodel.cli import options, search_options
+from costmodel.cli import loading, options, search_options
 from costmodel.cli.options import Format
 from costmodel.cli.output import chosen_format, emit, save
 from costmodel.errors import UsageError
@@ -62,7 +62,7 @@ def search(
         search_options.limit(name, text, unit) for name, (text, unit) in given.items() if text
     )
     size = options.whole_number("batch", batch)
-    targets = options.load_targets(device, threads)
+    targets = loading.load_targets(device, threads)
     goal = search_options.goal(maximize, minimize, reward, accuracy)
     if output is not None:
         _folder(output)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.output import chosen_format, emit
 
 
@@ -26,7 +26,7 @@ def summary(
     """Show the module tree: shapes, parameters, MACs, bytes, intensity; memory by dtype."""
     form = chosen_format(format, output)
     size = options.whole_number("batch", batch)
-    (graph,) = options.load_models([model], input_shape, size)
+    (graph,) = loading.load_models([model], input_shape, size)
 
     from costmodel.formulas.columns import columns_of
     from costmodel.reports.module_summary import summary_report

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from costmodel.cli import options, search_options
+from costmodel.cli import loading, options, search_options
 from costmodel.cli.output import chosen_format, emit
 from costmodel.cli.search import progress_bar, spread
 
@@ -35,7 +35,7 @@ def sweep(
     """Predict many models on many devices, in many processes, resumable."""
     form = chosen_format(format, output)
     sizes, policies = options.batch_sizes(batch) or [1], options.precisions(precision)
-    targets = options.load_targets(device, threads)
+    targets = loading.load_targets(device, threads)
 
     from costmodel.reports.sweep import sweep_report
     from costmodel.search.store import ResultStore

@@ -6,17 +6,13 @@ import sys
 
 from costmodel.cli import options
 from costmodel.cli.output import require_folder, save
+from costmodel.cli.setting import Setting, grouped
 
 
+@grouped
 def timeline(
     models: options.Models,
-    device: options.Devices = None,
-    device_folders: options.Folders = None,
-    batch: options.Batches = None,
-    precision: options.Precisions = None,
-    input_shape: options.InputShape = None,
-    threads: options.Threads = None,
-    without: options.Without = None,
+    setting: Setting,
     strict: options.Strict = False,
     compiled: options.Compiled = False,
     trust: options.Trust = False,
@@ -25,13 +21,7 @@ def timeline(
 ) -> None:
     """Write the run as a trace that Perfetto opens: modules, compute, memory and launches."""
     require_folder(output)
-    sizes, policies = options.batch_sizes(batch), options.precisions(precision)
-    targets = options.load_targets(device, threads)
-    graphs = options.load_models(models, input_shape, scaled_to=sizes, compiled=compiled)
-    estimates = options.predictions(
-        graphs, targets, sizes, policies,
-        strict=strict, without=without, skip_unable="all" in (device or ()),
-    )  # fmt: skip
+    estimates = setting.estimates(setting.graphs(models, compiled=compiled), strict=strict)
 
     from costmodel.reports.timeline import timeline_json
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costmodel.cli import options
+from costmodel.cli import loading, options
 from costmodel.cli.options import Format
 from costmodel.cli.output import Interrupted, chosen_format, emit, is_page, save
 from costmodel.errors import UsageError
@@ -95,7 +95,7 @@ def validate(
         raise UsageError(f"--max-mape {max_mape}: expected percent, 0 or more")
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
-    (target,) = options.load_targets([device] if device else None, threads)[:1]
+    (target,) = loading.load_targets([device] if device else None, threads)[:1]
 
     from costmodel.measurement.fit import read_constants
     from costmodel.measurement.measured_files import validate_file
@@ -142,7 +142,7 @@ def graph_source(no_cache: bool) -> Any:
         from costmodel.tracing.isolated import is_isolated
 
         if is_isolated(source):
-            return options.trace_source(source, *args, **conditions)
+            return loading.trace_source(source, *args, **conditions)
         with redirect_stdout(sys.stderr):  # what models print while they are built
             return cached_graph(source, *args, enabled=not no_cache, **conditions)
 
