@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ _NAME = re.compile(r"^name:[ \t]*(.+?)[ \t]*$", re.M)
 _ITEM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,\[\]\s#"'][^,\[\]\n#]*))""")
 
 
+@cache
 def catalogue_folder() -> Path:
     """Return the folder of the profiles that come with the package."""
     package = Path(__file__).resolve().parent.parent
