@@ -50,7 +50,7 @@ FILES = {
     "timm.csv": "model,infer_batch_size,infer_img_size,infer_step_time,param_count\n"
     "resnet18,1,64,1.5,11.69\n",
     "constants.json": '{"constants": {"launch": 4e-6}}',
-    "score.py": "def score(width, **_):\n    return 1 / width\n",
+    "score.py": "def score(choices):\n    return 1 / choices['width']\n",
 }
 """What the commands below read; one of them is damaged in each case."""
 

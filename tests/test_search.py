@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -277,6 +278,40 @@ def test_a_study_is_kept_and_resumed(space: Any, columns: Any, tmp_path: Path) -
     assert all("design" in trial.user_attrs for trial in study.trials)
     with pytest.raises(UsageError, match="cannot be used"):
         search(made, "random", trials=1, storage=str(tmp_path / "no" / "where.db"))
+
+
+def test_what_no_table_lists_is_left_open(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("family: fasternet\nparameters:\n  width: [32, 48]\n")
+    words = ["search", str(path), "-d", "t4", "--accuracy", "published", "--minimize", "latency"]
+    assert main([*words, "--latency", "5e-324 s", "-f", "json"]) == 1, "no accuracy, no budget held"
+    assert main([*words, "-f", "json", "-o", str(tmp_path / "found")]) == 0
+    found = json.loads((tmp_path / "found" / "search.json").read_text())
+    assert [entry["accuracy"] for entry in found["best"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise KeyError('x')", "KeyError"),
+        ("return None", "shape|TypeError|float"),
+        ("return 1j * choices['width']", "shape|TypeError|complex"),
+        ("return 0", "shape"),
+        ("return ['a'] * len(choices['width'])", "ValueError"),
+    ],
+)
+def test_an_accuracy_function_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, said: str
+) -> None:
+    path = tmp_path / "scores.py"
+    path.write_text(f"def score(choices):\n    {code}\n")
+    space = tmp_path / "space.yaml"
+    space.write_text("family: fasternet\nparameters:\n  width: [32, 48]\n")
+    words = ["search", str(space), "-d", "t4", "--accuracy", f"{path}:score"]
+    assert main(words) == 2
+    assert re.search(f"error: accuracy: .*({said})", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -108,18 +108,17 @@ def _has_energy(found: Sequence[Candidate]) -> bool:
 def _row(result: SearchResult, rank: int, c: Candidate) -> tuple[Any, ...]:
     cells: list[Any] = [rank, *(c.design[name] for name in result.problem.space.free)]
     for index, estimate in enumerate(c.estimates):
-        energy = c.metric("energy", index)
         cells += [estimate.latency, estimate.throughput]
-        cells += [energy if np.isfinite(energy) else None, estimate.bound]
+        cells += [_known(c.metric("energy", index)), estimate.bound]
     cells += [
         exact(c.metric("memory")),
         exact(c.metric("parameters")),
         exact(c.metric("macs")),
         exact(c.metric("bytes")),
         c.metric("capacity"),
-        c.accuracy,
-        c.goal if result.problem.goal.name == "reward" else None,
-        c.overrun,
+        _known(c.accuracy),
+        _known(c.goal) if result.problem.goal.name == "reward" else None,
+        _known(c.overrun),
     ]
     return tuple(cells)
 
@@ -220,7 +219,7 @@ def _document(result: SearchResult) -> dict[str, Any]:
         "front": [
             {
                 "design": problem.space.design(code),
-                **{a.name: float(v) for a, v in zip(problem.axes, values, strict=True)},
+                **{a.name: _known(float(v)) for a, v in zip(problem.axes, values, strict=True)},
             }
             for code, values in zip(result.front.codes, result.front.values, strict=True)
         ],
@@ -238,7 +237,7 @@ def _candidate(c: Candidate) -> dict[str, Any]:
                 "device": estimate.device,
                 "latency_s": estimate.latency,
                 "throughput_per_s": estimate.throughput,
-                "energy_j": value if np.isfinite(value := c.metric("energy", index)) else None,
+                "energy_j": _known(c.metric("energy", index)),
                 "bound": estimate.bound,
             }
             for index, estimate in enumerate(c.estimates)
@@ -248,7 +247,12 @@ def _candidate(c: Candidate) -> dict[str, Any]:
         "macs": exact(c.metric("macs")),
         "bytes": exact(c.metric("bytes")),
         "capacity_proxy": c.metric("capacity"),
-        "accuracy": c.accuracy,
-        "goal": c.goal,
-        "budget_used": c.overrun,
+        "accuracy": _known(c.accuracy),
+        "goal": _known(c.goal),
+        "budget_used": _known(c.overrun),
     }
+
+
+def _known(value: float | None) -> float | None:
+    """None for what cannot be said: the accuracy of a design that no table lists, say."""
+    return value if value is not None and np.isfinite(value) else None

@@ -179,7 +179,7 @@ class Budget:
             if self.device not in labels:
                 raise UnknownNameError(f"device of budget {self.name}", self.device, labels)
             found = found[labels.index(self.device)]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             used = self.limit / found if self.at_least else found / self.limit
         used = np.where(np.isnan(used), np.inf, used)
         return np.asarray(used.max(axis=0) if used.ndim == 2 else used)

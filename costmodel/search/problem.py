@@ -75,11 +75,14 @@ class Problem:
         """(designs,) accuracy where there is any.
 
         Raises:
-            UsageError: if the user's function returns anything but that many numbers.
+            UsageError: if the user's function fails, or returns anything but that many numbers.
         """
         if self.scores is None:
             return None
-        found = np.asarray(self.scores(self.space.values(codes)), dtype=np.float64)
+        try:
+            found = np.asarray(self.scores(self.space.values(codes)), dtype=np.float64)
+        except Exception as error:
+            raise UsageError(f"accuracy: {type(error).__name__}: {error}") from error
         if found.shape != (len(codes),):
             raise UsageError(
                 f"accuracy: the function returned shape {found.shape} for {len(codes)} designs; "
