@@ -14,7 +14,7 @@ from costmodel.hardware import load_device
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import Constants, constant_table
 from costmodel.roofline.device_columns import DeviceColumns, device_columns
-from costmodel.roofline.laws import bandwidth, convolution, gemm, library, pointwise, power
+from costmodel.roofline.laws import bandwidth, convolution, gemm, library, memory, pointwise, power
 from costmodel.roofline.laws.launch import timed_alone
 from costmodel.roofline.laws.overlap import p_norm
 
@@ -118,7 +118,9 @@ def test_delivered_bandwidth_stays_below_the_peak(gpus: DeviceColumns) -> None:
 def test_half_hits_where_size_and_cache_are_equal() -> None:
     assert bandwidth.hit_share(np.array(6e6), np.array(6e6), 4.0) == 0.5
     assert bandwidth.hit_share(np.array(1.0), np.array(6e6), 4.0) == pytest.approx(1)
-    assert bandwidth.hit_share(np.array(6e6), np.array(np.nan), 4.0) == 0
+    for unknown in (np.nan, 0.0):
+        assert bandwidth.hit_share(np.array(6e6), np.array(unknown), 4.0) == 0
+        assert memory.hit_rate(np.array(6e6), np.array(unknown)) == 0
 
 
 @settings(deadline=None)
