@@ -15,7 +15,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -92,13 +92,41 @@ def cached_graph(
     Raises:
         CostModelError: whatever `load_graph` raises; failures are not kept.
     """
-    if not enabled or not is_kept(source, conditions):
-        return _trace(source, batch, input_shape, conditions)
+    from costmodel.tracing.source import load_graph
+
+    def make() -> Graph:
+        return load_graph(source, batch, input_shape, **conditions)
+
+    if not enabled:
+        return make()
+    return kept_graph(make, source, batch, input_shape, conditions, folder)
+
+
+def kept_graph(
+    make: Callable[[], Graph],
+    source: str,
+    batch: int,
+    input_shape: Sequence[int] | None,
+    conditions: dict[str, Any],
+    folder: Path | None = None,
+) -> Graph:
+    """What an earlier call with the same arguments found, or else what `make` traces now.
+
+    Args:
+        make: traces the model.
+        source: of the model.
+        batch: it is traced at.
+        input_shape: of one sample.
+        conditions: whatever else sets the graph apart from others of this source.
+        folder: of the cache, by default `cache_folder()`.
+    """
+    if not is_kept(source, conditions):
+        return make()
     key = cache_key(source, batch, input_shape, conditions)
     path = (folder or cache_folder()) / key[:2] / f"{key[2:]}{SUFFIX}"
     found = _read(path)
     if found is None:
-        found = _trace(source, batch, input_shape, conditions)
+        found = make()
         _write(path, found)
     return found
 
@@ -134,14 +162,6 @@ def _entries(folder: Path) -> Iterator[Path]:
     return folder.glob(f"[0-9a-f][0-9a-f]/*{SUFFIX}")
 
 
-def _trace(
-    source: str, batch: int, input_shape: Sequence[int] | None, conditions: dict[str, Any]
-) -> Graph:
-    from costmodel.tracing.source import load_graph
-
-    return load_graph(source, batch, input_shape, **conditions)
-
-
 def _read(path: Path) -> Graph | None:
     try:
         return unpacked(gzip.decompress(path.read_bytes()))
@@ -169,8 +189,8 @@ def _version(package: str) -> str | None:
 def _tracer_digest() -> str:
     """Of the code that graphs come from, so that a mended tracer never reads its old mistakes."""
     package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256((package / "graph.py").read_bytes())
-    for folder in ("tracing", "zoo"):
+    digest = hashlib.sha256()
+    for folder in ("graph", "tracing", "zoo"):
         for path in sorted((package / folder).rglob("*")):
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())

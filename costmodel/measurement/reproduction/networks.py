@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ from torch import nn
 
 from costmodel.errors import UsageError
 from costmodel.estimation import estimate
-from costmodel.files import cache_folder
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
 from costmodel.measurement.reproduction.conditions import Condition
 from costmodel.passes import folding
 from costmodel.passes.fusion import compiled
 from costmodel.published import PublishedModel
-from costmodel.tracing.cache import SUFFIX, _read, _write, cache_key, is_kept
+from costmodel.tracing.cache import kept_graph
 from costmodel.tracing.eager import trace
 from costmodel.tracing.source import Source, load_source
 
@@ -112,16 +111,9 @@ class Networks:
 
     def _trace(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
         """The model, folded or not: as the trace cache holds it, or else traced."""
+        make = partial(self._traced, source, input_shape, folded, part)
         form = {"part": part, "folded": _folding_digest() if folded else ""}
-        key = cache_key(source, 1, input_shape, form)
-        path = cache_folder() / key[:2] / f"{key[2:]}{SUFFIX}"
-        kept = self._cached and is_kept(source, form)
-        graph = _read(path) if kept else None
-        if graph is None:
-            graph = self._traced(source, input_shape, folded, part)
-            if kept:
-                _write(path, graph)
-        return graph
+        return kept_graph(make, source, 1, input_shape, form) if self._cached else make()
 
     def _traced(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
         self._progress(f"tracing {source}")
