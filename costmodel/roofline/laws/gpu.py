@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -61,11 +62,12 @@ def gpu_times(
         joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
     else:
         joined = np.maximum(busy, memory)
-    for where, kernels in run.float32_kernels():
-        known, busy_more = np.isfinite(kernels), compute[where] >= memory[where]
+    if (found := run.float32_kernels()) is not None:
+        where, kernels = found
+        known, busy, moving = np.isfinite(kernels), compute[where], memory[where]
         joined[where] = np.where(known, kernels, joined[where])
-        compute[where] = np.where(known & busy_more, kernels, compute[where])
-        memory[where] = np.where(known & ~busy_more, kernels, memory[where])
+        compute[where] = np.where(known & (busy >= moving), kernels, busy)
+        memory[where] = np.where(known & (busy < moving), kernels, moving)
     return Times(compute, memory, launch, lanes, joined + launch)
 
 
@@ -218,35 +220,41 @@ class _Run:
             time[..., rows] = 2 * some.macs / rate
         return np.asarray(time + ops.other_flops / self.vector_rate)
 
-    def float32_kernels(self) -> Iterator[tuple[tuple[Array, ...], Array]]:
+    def float32_kernels(self) -> tuple[Any, Array] | None:
         """Time of float32 products and convolutions on GPUs, as (where, seconds); never below the
         roofline: what Winograd's algorithm saves beyond it is not counted on."""
         ops, constants, columns = self.ops, self.constants, self.columns
         if not self.on("float32") or "float32" not in ops.dtypes:
-            return
+            return None
+        lanes = np.flatnonzero(columns.is_gpu & np.isfinite(columns.vector_lanes))
+        covered = (ops.matrix_code == ops.dtypes.index("float32")) & (ops.convolution | ops.product)
+        direct = np.flatnonzero(covered & ops.convolution & ~ops.gradient)
+        products = np.flatnonzero(covered & ~(ops.convolution & ~ops.gradient))
+        rows = np.concatenate([direct, products])
+        if not lanes.size or not rows.size:
+            return None
         if not self.on("launch"):
             constants = replace(constants, kernel_latency=0.0)
-        lanes = np.flatnonzero(columns.is_gpu & np.isfinite(columns.vector_lanes))
-        if not lanes.size:
-            return
-        device = columns if len(lanes) == self.shape[0] else columns.take(lanes)
-        float32 = ops.matrix_code == ops.dtypes.index("float32")
-        dense = ops.convolution & ~ops.gradient
-        for chosen, peak in ((dense, self.vector_rate), (~dense, self.matrix_rate)):
-            rows, some = self._rows(float32 & (ops.convolution | ops.product) & chosen)
-            if not rows.size:
-                continue
-            boost = peak[lanes][..., rows[:1]] / device.units
-            held = boost * self._held(boost, device)
-            if chosen is dense:
-                seconds = convolution_seconds(some, held, boost, device, constants)
-            else:
-                seconds = product_seconds(some, held, device, constants)
-            vector, matrix = self.vector_rate[lanes][..., rows], self.matrix_rate[lanes][..., rows]
-            plain = 2 * some.macs / matrix + some.other_flops / vector
-            moved = some.data_read + some.weight_bytes + some.bytes_written
+        device, vector, matrix = columns, self.vector_rate[..., rows], self.matrix_rate[..., rows]
+        where: Any = (..., rows)
+        if len(lanes) < self.shape[0]:
+            device, vector, matrix = columns.take(lanes), vector[lanes], matrix[lanes]
             where = np.ix_(lanes, np.arange(self.shape[1]), rows)
-            yield where, np.maximum(seconds, np.maximum(plain, moved / self.bandwidth[lanes]))
+        found = []
+        if direct.size:
+            boost = vector[..., :1] / device.units
+            held = boost * self._held(boost, device)
+            some = select(ops, direct)
+            found.append(convolution_seconds(some, held, boost, device, constants))
+        if products.size:
+            boost = matrix[..., -1:] / device.units
+            held = boost * self._held(boost, device)
+            found.append(product_seconds(select(ops, products), held, device, constants))
+        some = select(ops, rows)
+        plain = 2 * some.macs / matrix + some.other_flops / vector
+        moved = some.data_read + some.weight_bytes + some.bytes_written
+        least = np.maximum(plain, moved / device.dram_bandwidth)
+        return where, np.maximum(np.concatenate(found, axis=-1), least)
 
     def _held(self, rate: Array, device: DeviceColumns) -> Array | float:
         """Share of a unit's boost rate that the board's power leaves to dense float32 work."""
