@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from costmodel.hardware import plausibility
 from costmodel.hardware.dtypes import is_integer
-from costmodel.hardware.profile import ClockKind
+from costmodel.hardware.parts import ClockKind
 from costmodel.hardware.quantity import (
     Bandwidth,
     Capacity,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from costmodel.hardware.dtypes import is_integer
-from costmodel.hardware.profile import DeviceProfile, MemoryLevel, Peak
+from costmodel.hardware.parts import MemoryLevel, Peak
+from costmodel.hardware.profile import DeviceProfile
 from costmodel.units import format_bytes, format_si
 
 UNKNOWN = "?"

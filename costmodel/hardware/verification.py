@@ -14,7 +14,8 @@ from pathlib import Path
 
 from costmodel.errors import UsageError
 from costmodel.hardware.catalogue import catalogue_folder, list_devices
-from costmodel.hardware.profile import DeviceProfile, Verified, numbers
+from costmodel.hardware.parts import Verified
+from costmodel.hardware.profile import DeviceProfile, numbers
 from costmodel.hardware.quantity import Number
 
 LEVELS: tuple[Verified, ...] = ("unverified", "secondary", "vendor")

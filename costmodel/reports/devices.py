@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from costmodel.errors import UsageError
 from costmodel.hardware import DeviceProfile, compare
 from costmodel.hardware.display import format_number, level_name, peak_name
-from costmodel.hardware.profile import Peak
+from costmodel.hardware.parts import Peak
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import count, show_bytes, show_flops_rate, show_intensity
