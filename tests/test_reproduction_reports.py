@@ -26,9 +26,9 @@ from costmodel.reports.reproduction import (
     conditions_report,
     records_report,
     reproduction_report,
-    side_by_side,
 )
 from costmodel.reports.reproduction_figure import reproduction_figure, reproduction_page
+from costmodel.reports.reproduction_tables import side_by_side
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEYS = ["table", "row", "column", "published", "predicted", "ratio", "unit", "note"]

@@ -18,15 +18,12 @@ from costmodel.measurement.reproduction import (
 from costmodel.published import Table as PublishedTable
 from costmodel.reports import theme
 from costmodel.reports.page import Card, Section, html_page, plain
-from costmodel.reports.reproduction import (
-    CLAIMS,
-    claim_notes,
+from costmodel.reports.reproduction import CLAIMS, claim_notes, nearest_notes, notes_of
+from costmodel.reports.reproduction_tables import (
     claims_table,
     conditions_table,
     heading,
     misses_table,
-    nearest_notes,
-    notes_of,
     reasons_table,
     scores_table,
     side_by_side,
