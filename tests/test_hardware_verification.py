@@ -1,16 +1,14 @@
 """How far numbers were checked: the counting, and the README's list of what was not."""
 
 import re
-import subprocess
-import sys
+import runpy
 from collections import Counter
 
 import pytest
 
 from costmodel.errors import UsageError
-from costmodel.hardware import catalogue_folder, list_devices
+from costmodel.hardware import catalogue_folder, device_ids, list_devices, load_device
 from costmodel.hardware.profile import numbers
-from costmodel.hardware.reading import read_file
 from costmodel.hardware.validation import parse_profile
 from costmodel.hardware.verification import (
     BEGIN,
@@ -61,12 +59,20 @@ interconnect:
 launch_overhead: {value: null, reason: not timed}
 """
 
-DEVICES = list_devices()
-
 
 @pytest.fixture(scope="module")
 def device():
     return parse_profile("two", TEXT)
+
+
+@pytest.fixture(params=device_ids())
+def profile(request):
+    return load_device(request.param)
+
+
+@pytest.fixture(scope="module")
+def devices():
+    return list_devices()
 
 
 def test_a_number_is_as_good_as_its_weakest_source(device):
@@ -94,27 +100,25 @@ def test_unverified_numbers_are_named_in_words(device):
     assert number_name(device, "board_power") == "board power"
 
 
-@pytest.mark.parametrize("profile", DEVICES, ids=str)
 def test_every_number_of_a_device_has_a_name_of_its_own(profile):
     names = [number_name(profile, path) for path, _ in numbers(profile)]
     assert len(names) == len(set(names))
 
 
-def raw_citations(data):
-    """Yield the list of sources of every value that is not null, from a file's plain data."""
-    if isinstance(data, list):
-        for item in data:
-            yield from raw_citations(item)
-    elif isinstance(data, dict):
-        if data.get("value") is not None:
-            source = data["source"]
-            yield source if isinstance(source, list) else [source]
-        for key, item in data.items():
-            if key != "sources":
-                yield from raw_citations(item)
+SOURCE = re.compile(r"^  (\w+):\n(?:    .*\n)*?    verified: (\w+)$", re.MULTILINE)
+CITATION = re.compile(r"\bsource:\s*(?:\[([^]]*)\]|((?:- \w+\s+)+)|(\w+))")
 
 
-def test_the_readme_lists_exactly_what_is_unverified():
+def levels_cited(text):
+    """Yield the level of each document that a number cites, by key, from a file's bare text."""
+    sources, _, body = text.partition("\ncompute:")
+    levels = dict(SOURCE.findall(sources))
+    for match in CITATION.finditer(body):
+        keys = re.findall(r"\w+", match[1] or match[2] or match[3])
+        yield {key: levels[key] for key in keys}
+
+
+def test_the_readme_lists_exactly_what_is_unverified(devices):
     listed = {}
     text = (catalogue_folder() / "README.md").read_text(encoding="utf-8")
     block = text.partition(BEGIN)[2].partition(END)[0]
@@ -122,24 +126,18 @@ def test_the_readme_lists_exactly_what_is_unverified():
         listed[device_id, key] = len(names.split(", "))
     found, levels = Counter(), Counter()
     for path in catalogue_folder().glob("*.yaml"):
-        data = read_file(path).data
-        for keys in raw_citations(data):
-            marks = [data["sources"][key]["verified"] for key in keys]
-            levels[next(x for x in ("unverified", "secondary", "vendor") if x in marks)] += 1
-            found.update(
-                (path.stem, key)
-                for key, mark in zip(keys, marks, strict=True)
-                if mark == "unverified"
-            )
+        for marks in levels_cited(path.read_text(encoding="utf-8")):
+            levels[next(x for x in LEVELS if x in marks.values())] += 1
+            found.update((path.stem, key) for key, mark in marks.items() if mark == "unverified")
     assert listed == dict(found), "run python -m costmodel.hardware.verification --write"
-    assert levels == count_levels(DEVICES)
+    assert levels == count_levels(devices)
     printed = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", block)[:4]]
     assert printed == [levels.total(), *(levels[x] for x in reversed(LEVELS))]
 
 
-def test_the_readme_is_the_generated_one():
+def test_the_readme_is_the_generated_one(devices):
     text = (catalogue_folder() / "README.md").read_text(encoding="utf-8")
-    assert replace_block(text, readme_block(DEVICES)) == text
+    assert replace_block(text, readme_block(devices)) == text
 
 
 def test_a_readme_without_the_block_is_refused():
@@ -147,7 +145,6 @@ def test_a_readme_without_the_block_is_refused():
         replace_block("# Device profiles\n", "block")
 
 
-@pytest.mark.parametrize("profile", DEVICES, ids=str)
 def test_a_calculated_number_is_no_better_verified_than_what_it_is_made_of(profile):
     compute = profile.compute
     clocks = [clock for _, clock in numbers(compute.clocks) if clock.si is not None]
@@ -170,15 +167,16 @@ TIMED = (
 
 
 def test_devices_with_timings_rest_on_documents_that_were_seen():
-    by_id = {device.id: device for device in DEVICES}
     for name in TIMED:
-        assert list(unverified(by_id[name])) == [], name
+        assert list(unverified(load_device(name))) == [], name
 
 
-def test_the_module_prints_the_counts():
-    command = [sys.executable, "-m", "costmodel.hardware.verification"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_the_module_prints_the_counts(devices, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["verification"])
+    runpy.run_module("costmodel.hardware.verification", run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["device", "vendor", "secondary", "unverified"]
-    assert len(lines) == len(DEVICES) + 2
-    counts = count_levels(DEVICES)
+    assert len(lines) == len(devices) + 2
+    counts = count_levels(devices)
     assert lines[-1].split() == ["total", *(str(counts[x]) for x in reversed(LEVELS))]
