@@ -205,6 +205,40 @@ def test_a_huge_product_reaches_the_ceiling_of_its_tile() -> None:
     assert ideal / time == pytest.approx(gemm.tile_efficiency(tile, C), rel=1e-4)
 
 
+def test_pascal_takes_the_tiles_that_its_library_was_seen_to_take() -> None:
+    # Linear layers on a P4 (20 units), from the names of measured kernels; rows, contraction,
+    # columns -> columns x rows of the tile.
+    seen = {
+        (34, 1658, 29431): (64, 64), (69, 6662, 40493): (64, 64), (290, 5547, 30779): (64, 64),
+        (1582, 51301, 7833): (64, 64), (7393, 5836, 86): (32, 128),
+        (4419, 3912, 25894): (32, 128), (4730, 1798, 10951): (32, 128),
+    }  # fmt: skip
+    device = columns_of("p4")
+    choices, rate = library.linear_choices(device), power.vector_unit_rate(device, C)
+    for (rows, depth, columns), tile in seen.items():
+        p = product(1, rows, columns, depth, strided=True)
+        _, index = gemm.chosen_time(p, choices, rate, device, C)
+        taken = choices.chosen(index)[0]
+        assert (taken.columns[0, 0], taken.rows[0, 0]) == tile, (rows, depth, columns)
+
+
+def test_equal_waves_go_to_the_tile_whose_last_resident_blocks_are_fuller() -> None:
+    # 20 units hold sets of 8 blocks of 64 threads or of 4 blocks of 256: nine waves are two sets
+    # of 8 or three of 4.
+    device = columns_of("p4")
+    choices = library.linear_choices(device)
+    factor = choices.tie_break(product(1, 64 * 17, 64 * 10, 512, strided=True), device)[..., 0, 0]
+    tiles = list(zip(np.ravel(choices.tile.columns), np.ravel(choices.tile.rows), strict=True))
+    unsplit = np.ravel(choices.splits) == 1
+    by_tile = {t: f for t, f, one in zip(tiles, factor, unsplit, strict=True) if one}
+    # 17 x 10 tiles of 64 x 64: (0.05 x 8.5 + 0.01 x 16) / 9
+    assert by_tile[64, 64] == pytest.approx(1 + (0.05 * 8.5 + 0.16) / 9)
+    # 9 x 20 tiles of 32 x 128: (0.05 x 9 + 0.01 x 12) / 9
+    assert by_tile[32, 128] == pytest.approx(1 + (0.05 * 9 + 0.12) / 9)
+    others = library.linear_choices(columns_of("t4"))
+    assert (others.tie_break(product(1, 1088, 640, 512), columns_of("t4")) == 1).all()
+
+
 def test_waves_by_hand() -> None:
     # 80 units: 80 tiles take one wave, 81 take two and last twice as long.
     device = columns_of("v100-pcie-32gb")

@@ -42,6 +42,10 @@ STEP_DEPTH = 8
 """Elements of the contraction that a tile loads and multiplies at a time."""
 SPLIT_COST = 0.05
 """Gain in arithmetic time below which a library does not split the contraction."""
+TILE_COST = 0.05
+"""Weight of the tiles themselves where waves decide between tiles of one size."""
+TAIL_COST = 0.01
+"""The same of the tiles, rounded up to whole sets of resident blocks."""
 FULL_WARPS = 16
 """Warps on a unit at which the main loop runs at its full rate."""
 
@@ -258,6 +262,16 @@ class Choices:
     """Factor on the arithmetic time that the library's heuristics see."""
     aligned_only: Array
     """Where it needs an aligned product."""
+    resident: Array
+    """Blocks on a unit at a time where the heuristics weigh ties by them, 0 elsewhere."""
+
+    def tie_break(self, product: Product, device: DeviceColumns) -> Array:
+        """Factor on the arithmetic time that heuristics see: fewer tiles, fuller last waves."""
+        across, down = tile_grid(product, self.tile)
+        fill = product.batches * across * down * self.splits / device.units
+        resident = np.maximum(self.resident, 1)
+        cost = TILE_COST * fill + TAIL_COST * resident * np.ceil(fill / resident)
+        return np.where(self.resident > 0, 1 + cost / np.ceil(fill), 1.0)
 
     def usable(self, product: Product, device: DeviceColumns) -> Array:
         """Where a library would consider them, (choices, devices, ops)."""
@@ -297,6 +311,8 @@ def chosen_time(
         )
     else:
         rank = compute * choices.preference * np.where(splits > 1, 1 + SPLIT_COST, 1.0)
+        if choices.resident.any():
+            rank = rank * choices.tie_break(product, device)
     with np.errstate(divide="ignore"):
         rank = rank / choices.usable(product, device)  # by 0 where it would not be considered
     least = rank.min(axis=0)

@@ -65,6 +65,12 @@ IMPLICIT_TILES: Tiles = dict.fromkeys((6, 7, 7.5, 8), ((128, 128), (64, 128), (3
 """Tiles of implicit convolutions, filters x pixels."""
 
 
+FULLEST_PASCAL = {(128, 32): 1.25}
+"""Most tiles per unit at which Pascal's linear layers take a tile at all."""
+RESIDENT_PASCAL = {64: 8.0, 128: 4.0, 256: 4.0}
+"""Blocks on a unit, by threads, that decide between Pascal's tiles of one size when the waves do
+not: with them the law takes 9 of 10 unsplit kernels of the P4 and P100 as their library did."""
+
 GP100_PREFERENCE = {(32, 128): 0.9, (128, 64): 0.8}
 """What the heuristics make of a linear layer's tiles on Pascal units of 64 lanes: they take
 32 x 128 wherever waves and padding leave the choice, and 128 x 64 for aligned products."""
@@ -87,9 +93,15 @@ class _Kernels:
     """Of tiles, on Pascal units of 64 lanes."""
     aligned_only: tuple[tuple[int, int], ...] = ()
     """Tiles, on Pascal."""
+    fullest: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    """Most tiles per unit, on Pascal."""
+    weighs_resident: bool = False
+    """Whether resident blocks decide ties, on Pascal."""
 
 
-_LINEAR = _Kernels(LINEAR_TILES, SPLITS, GP100_PREFERENCE, ALIGNED_ONLY_PASCAL)
+_LINEAR = _Kernels(
+    LINEAR_TILES, SPLITS, GP100_PREFERENCE, ALIGNED_ONLY_PASCAL, FULLEST_PASCAL, True
+)
 _BATCHED = _Kernels(BATCHED_TILES)
 _WINOGRAD = _Kernels(WINOGRAD_TILES)
 _IMPLICIT = _Kernels(IMPLICIT_TILES, (1, 4))
@@ -140,6 +152,10 @@ def _choices_of(
         available |= column([tile in offered for tile, _ in choices]) & (key == generation)
     split = column([split for _, split in choices])
     fullest = np.select([key == k for k in FULLEST_SPLIT], list(FULLEST_SPLIT.values()))
+    limit = np.where(
+        key == 6, column([kernels.fullest.get(tile, np.inf) for tile, _ in choices]), np.inf
+    )
+    resident = column([RESIDENT_PASCAL[THREADS[tile]] for tile, _ in choices])
     preferred = column([kernels.preference.get(tile, 1.0) for tile, _ in choices])
     return Choices(
         Tile(
@@ -149,7 +165,8 @@ def _choices_of(
         ),
         split,
         available,
-        np.where(split == 1, np.inf, fullest),
+        np.minimum(np.where(split == 1, np.inf, fullest), limit),
         np.where(np.array(narrow).reshape(shape), preferred, 1.0),
         (key == 6) & column([tile in kernels.aligned_only for tile, _ in choices]),
+        np.where((key == 6) & kernels.weighs_resident, resident, 0.0),
     )
