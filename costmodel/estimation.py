@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from costmodel.collection import collection_paused
 from costmodel.energy import Energy, energy_of
 from costmodel.errors import UsageError
 from costmodel.formulas.columns import columns_of
@@ -355,7 +356,8 @@ class Sweep(Sequence[Estimate]):
 
 @lru_cache(maxsize=64)
 def _workload(graph: Graph) -> Workload:
-    return workload_of(columns_of(graph))
+    with collection_paused():
+        return workload_of(columns_of(graph))
 
 
 @lru_cache(maxsize=64)

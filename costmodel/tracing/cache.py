@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from costmodel import __version__
+from costmodel.collection import collection_paused
 from costmodel.errors import GraphError, UsageError
 from costmodel.files import cache_folder, replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
@@ -164,7 +165,9 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> Graph | None:
     try:
-        return unpacked(gzip.decompress(path.read_bytes()))
+        text = gzip.decompress(path.read_bytes())
+        with collection_paused():
+            return unpacked(text)
     except _UNREADABLE:
         return None
 
