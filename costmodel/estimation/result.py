@@ -1,41 +1,24 @@
-"""`estimate`: the waist of the house. A graph and devices go in, an `Estimate` comes out.
-
-An estimate explains itself: time, bound, intensity and achieved share of the ceiling of every
-operator; latency, throughput and peak memory of the whole; what was assumed and what was not
-covered.
-"""
+"""One graph on one device at one batch and precision: what an estimate tells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from costmodel.collection import collection_paused
 from costmodel.energy import Energy, energy_of
-from costmodel.errors import UsageError
-from costmodel.formulas.columns import columns_of
+from costmodel.estimation.prepared import memory_for
 from costmodel.formulas.cost import Cost
 from costmodel.graph import DTYPE_BYTES, PHASES, Graph
-from costmodel.hardware import DeviceProfile, load_device
-from costmodel.memory import Memory, MemoryModel, memory_of
-from costmodel.roofline.ceilings import Ceilings, Target, ceilings
-from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import (
-    BOUNDS,
-    LAWS,
-    Times,
-    enabled_laws,
-    operator_times,
-)
+from costmodel.memory import Memory
+from costmodel.roofline.ceilings import Target
+from costmodel.roofline.engine import BOUNDS
 from costmodel.roofline.interval import Interval, latency_interval
 from costmodel.roofline.operators import operator_columns
-from costmodel.roofline.precision import Precision, get_precision
-from costmodel.roofline.workload import Workload, workload_of
+from costmodel.roofline.precision import Precision
+from costmodel.roofline.workload import Workload
 
 Array = np.ndarray
 
@@ -180,7 +163,7 @@ class Estimate:
         if self.capacity is None:
             return None
         width = DTYPE_BYTES[self.precision.storage]
-        return _memory(self.graph).largest_batch(self.capacity, width)
+        return memory_for(self.graph).largest_batch(self.capacity, width)
 
     @cached_property
     def time_by_phase(self) -> dict[str, float]:
@@ -284,163 +267,3 @@ class Estimate:
             f"Estimate({self.graph.name!r} on {self.device}, batch {self.batch}, "
             f"{self.precision.name}: {self.latency * 1e3:.4g} ms, {self.bound} bound)"
         )
-
-
-@dataclass(frozen=True)
-class Sweep(Sequence[Estimate]):
-    """Estimates over devices x batches x precisions, computed together as arrays.
-
-    Indexing gives single estimates in that order; `latency` gives all at once.
-    """
-
-    graph: Graph
-    workload: Workload
-    targets: tuple[Target, ...]
-    batches: tuple[int, ...]
-    precisions: tuple[Precision, ...]
-    times: tuple[Times, ...]
-    """Per precision: (devices, batches, rows)."""
-    notes: tuple[tuple[tuple[str, ...], ...], ...]
-    as_judged: bool = True
-    """Whether it was made with all laws and their own constants."""
-
-    @cached_property
-    def _totals(self) -> tuple[Array, ...]:
-        return tuple(times.total for times in self.times)
-
-    @cached_property
-    def latency(self) -> Array:
-        """(devices, batches, precisions) seconds."""
-        counts = self.workload.counts
-        return np.stack([total @ counts for total in self._totals], axis=-1)
-
-    def at(self, device: int, batch: int, precision: int) -> Estimate:
-        """The estimate at one index of each axis."""
-        policy, size = self.precisions[precision], self.batches[batch]
-        times, shape = self.times[precision], self._totals[precision].shape
-        parts = (np.broadcast_to(getattr(times, name), shape) for name in RowParts._fields)
-        return Estimate(
-            graph=self.graph,
-            target=self.targets[device],
-            batch=size,
-            precision=policy,
-            workload=self.workload,
-            row_times=self._totals[precision][device, batch],
-            row_bounds=times.bound[device, batch],
-            row_parts=RowParts(*(part[device, batch] for part in parts)),
-            memory=_memory(self.graph).at(size, DTYPE_BYTES[policy.storage]),
-            notes=self.notes[precision][device],
-            as_judged=self.as_judged,
-        )
-
-    def __len__(self) -> int:
-        return len(self.targets) * len(self.batches) * len(self.precisions)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        rest, precision = divmod(index % len(self), len(self.precisions))
-        device, batch = divmod(rest, len(self.batches))
-        return self.at(device, batch, precision)
-
-    def __iter__(self) -> Iterator[Estimate]:
-        return (self[i] for i in range(len(self)))
-
-    def _repr_html_(self) -> str:
-        from costmodel.reports.display import sweep_html
-
-        return sweep_html(self)
-
-
-@lru_cache(maxsize=64)
-def _workload(graph: Graph) -> Workload:
-    with collection_paused():
-        return workload_of(columns_of(graph))
-
-
-@lru_cache(maxsize=64)
-def _memory(graph: Graph) -> MemoryModel:
-    return memory_of(graph)
-
-
-def resolve_target(device: str | DeviceProfile | Target, threads: int | None = None) -> Target:
-    """A target from a profile, a name or path, or "name@threads".
-
-    Raises:
-        UnknownNameError: if there is no such device.
-        UsageError: if the number of threads makes no sense.
-    """
-    if isinstance(device, Target):
-        return device
-    if isinstance(device, DeviceProfile):
-        return Target(device, threads)
-    name, at, count = device.rpartition("@")
-    if not at:
-        name = device
-    elif not count.isdigit():
-        raise UsageError(f"device {device!r}: expected a number of threads after '@'")
-    else:
-        threads = int(count)
-    return Target(load_device(name), threads)
-
-
-def sweep(
-    graph: Graph,
-    devices: Sequence[str | DeviceProfile | Target],
-    batches: Sequence[int] | None = None,
-    precisions: Sequence[str] = ("fp32",),
-    *,
-    threads: int | None = None,
-    strict: bool = False,
-    without: Sequence[str] = (),
-    constants: Constants = DEFAULT,
-) -> Sweep:
-    """Predict one graph on all devices x batches x precisions in one call.
-
-    Args:
-        graph: a traced model.
-        devices: names ("v100-sxm2", "epyc-73f3@1" for one core), paths of YAML files, or profiles.
-        batches: batch sizes; by default the traced one.
-        precisions: names of `costmodel.roofline.precision.PRECISIONS`.
-        threads: cores of a CPU to use, unless the device's name says so.
-        strict: raise if an operator has no formula.
-        without: efficiency laws to switch off, by name; ["all"] leaves the plain roofline.
-        constants: of the laws.
-
-    Raises:
-        UnknownNameError: for an unknown device, precision or law.
-        UsageError: for a batch below 1 or an incomplete profile.
-        UncoveredOperatorError: in strict mode.
-    """
-    sizes = tuple(batches) if batches is not None else (graph.batch,)
-    for size in sizes:
-        if size < 1:
-            raise UsageError(f"batch {size}: expected at least 1")
-    workload, laws = _workload(graph), enabled_laws(without)
-    if strict:
-        workload.columns.require_coverage()
-    targets = tuple(resolve_target(device, threads) for device in devices)
-    policies = tuple(get_precision(name) for name in precisions)
-    rows, counts = device_columns(targets), np.array(sizes, dtype=float)
-    times, notes = [], []
-    for policy in policies:
-        operators = operator_columns(workload, counts, policy)
-        limits: Ceilings = ceilings(targets, operators.dtypes)
-        times.append(operator_times(operators, limits, rows, laws, constants))
-        notes.append(limits.notes)
-    as_judged = laws == frozenset(LAWS) and constants == DEFAULT
-    return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged)
-
-
-def estimate(
-    graph: Graph,
-    device: str | DeviceProfile | Target,
-    batch: int | None = None,
-    precision: str = "fp32",
-    **options: Any,
-) -> Estimate:
-    """Predict one graph on one device; `sweep` does many at once and documents the options."""
-    batches = None if batch is None else (batch,)
-    return sweep(graph, (device,), batches, (precision,), **options).at(0, 0, 0)
