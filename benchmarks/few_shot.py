@@ -23,15 +23,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from costmodel.estimation import resolve_target
-from costmodel.measurement.device_factors import NEUTRAL, DeviceFactors, network_times, sum_rows
-from costmodel.measurement.few_shot import pick_models, refine
-from costmodel.measurement.fit import read_constants
-from costmodel.measurement.measured_files import validate_file
-from costmodel.measurement.networks import Case, Networks, stack_networks
+from costmodel.measurement.fitting.fit import read_constants
 from costmodel.measurement.reproduction.conditions import condition_of
 from costmodel.measurement.reproduction.networks import Networks as TracedNetworks
-from costmodel.measurement.request import Request
-from costmodel.measurement.validation import family_of, take
+from costmodel.measurement.validation.device_factors import (
+    NEUTRAL,
+    DeviceFactors,
+    network_times,
+    sum_rows,
+)
+from costmodel.measurement.validation.few_shot import pick_models, refine
+from costmodel.measurement.validation.measured_files import validate_file
+from costmodel.measurement.validation.networks import Case, Networks, stack_networks
+from costmodel.measurement.validation.request import Request
+from costmodel.measurement.validation.validation import family_of, take
 from costmodel.published import model, table
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants

@@ -2,9 +2,9 @@
 
 import costmodel as cm
 from costmodel.estimation import resolve_target
-from costmodel.measurement.device_factors import network_times, sum_rows
-from costmodel.measurement.few_shot import refine
-from costmodel.measurement.networks import Case, stack_networks
+from costmodel.measurement.validation.device_factors import network_times, sum_rows
+from costmodel.measurement.validation.few_shot import refine
+from costmodel.measurement.validation.networks import Case, stack_networks
 
 # Put your own here, seconds per batch of 32. These are made up: a V100 with slow memory.
 SLOWER = {"memory": 1.35, "compute": 1.0, "launch": 1.0, "lanes": 1.0}

@@ -12,7 +12,7 @@ import pytest
 
 from costmodel.cli import main
 from costmodel.errors import UsageError
-from costmodel.measurement.accuracy import (
+from costmodel.measurement.validation.accuracy import (
     AccuracyRun,
     AccuracyTable,
     joined,

@@ -14,10 +14,10 @@ from costmodel.cli import main
 from costmodel.errors import SpecError, UsageError
 from costmodel.estimation import estimate
 from costmodel.hardware import load_device, validate_file
-from costmodel.measurement import calibration, microbench
-from costmodel.measurement.calibrated_profile import profile_text
-from costmodel.measurement.calibration import Calibration, Level, calibrate
-from costmodel.measurement.microbench import (
+from costmodel.measurement.measuring import calibration, microbench
+from costmodel.measurement.measuring.calibrated_profile import profile_text
+from costmodel.measurement.measuring.calibration import Calibration, Level, calibrate
+from costmodel.measurement.measuring.microbench import (
     Bandwidth,
     CacheLevel,
     bandwidth_sweep,
@@ -26,7 +26,7 @@ from costmodel.measurement.microbench import (
     level_bandwidth,
     matrix_peak,
 )
-from costmodel.measurement.timing import Plan, Timing, time_step
+from costmodel.measurement.measuring.timing import Plan, Timing, time_step
 from costmodel.tracing.source import load_graph
 
 RATE, START = 2e11, 5e-6

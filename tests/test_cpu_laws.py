@@ -12,8 +12,8 @@ from torch import nn
 import costmodel as cm
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
-from costmodel.measurement.device_factors import DeviceFactors, network_times
-from costmodel.measurement.networks import Case, stack_networks
+from costmodel.measurement.validation.device_factors import DeviceFactors, network_times
+from costmodel.measurement.validation.networks import Case, stack_networks
 from costmodel.passes.fusion import compiled
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.constants import DEFAULT

@@ -9,11 +9,16 @@ import pytest
 
 from costmodel.errors import UsageError
 from costmodel.estimation import resolve_target
-from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.device_factors import NEUTRAL, DeviceFactors, network_times, sum_rows
-from costmodel.measurement.few_shot import MOST, pick_models, refine
-from costmodel.measurement.networks import Case, Networks, stack_networks
-from costmodel.measurement.validation import take, validate_networks
+from costmodel.measurement.tables.conditions import RunConditions
+from costmodel.measurement.validation.device_factors import (
+    NEUTRAL,
+    DeviceFactors,
+    network_times,
+    sum_rows,
+)
+from costmodel.measurement.validation.few_shot import MOST, pick_models, refine
+from costmodel.measurement.validation.networks import Case, Networks, stack_networks
+from costmodel.measurement.validation.validation import take, validate_networks
 from costmodel.roofline.engine import enabled_laws
 from costmodel.tracing.source import load_graph
 

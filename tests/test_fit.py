@@ -15,10 +15,10 @@ import costmodel as cm
 from costmodel.cli.app import main
 from costmodel.errors import CostModelError
 from costmodel.hardware import load_device
-from costmodel.measurement.fit import parse_source, read_constants
-from costmodel.measurement.kernel_prediction import predicted_latency
-from costmodel.measurement.networks import Case, stack_networks
-from costmodel.measurement.records import Machine, Record
+from costmodel.measurement.fitting.fit import parse_source, read_constants
+from costmodel.measurement.tables.records import Machine, Record
+from costmodel.measurement.validation.kernel_prediction import predicted_latency
+from costmodel.measurement.validation.networks import Case, stack_networks
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns

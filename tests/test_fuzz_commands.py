@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmodel.measurement import calibration
-from costmodel.measurement.calibration import Calibration, Level
+from costmodel.measurement.measuring import calibration
+from costmodel.measurement.measuring.calibration import Calibration, Level
 from tests.fuzzing import ODD_NUMBERS, ODD_TEXTS, ODD_WORDS, cases, check_command, drew
 
 SPACE = """\

@@ -15,8 +15,8 @@ import pytest
 from costmodel.cli import main
 from costmodel.errors import UsageError
 from costmodel.files import replace_file
-from costmodel.measurement import records
-from costmodel.measurement.records import Machine, Record, append_record, read_records
+from costmodel.measurement.tables import records
+from costmodel.measurement.tables.records import Machine, Record, append_record, read_records
 from costmodel.reports.report import write_text
 
 COMMAND = [sys.executable, "-m", "costmodel.cli"]
@@ -179,7 +179,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from tests.test_hardening_output import record
-from costmodel.measurement.records import append_record
+from costmodel.measurement.tables.records import append_record
 for number in range(40):
     append_record(Path(sys.argv[1]), record(f"op:{sys.argv[2]} n={number}"))
 """

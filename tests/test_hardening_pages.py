@@ -16,8 +16,8 @@ from costmodel.cli import main
 from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
 from costmodel.hardware import list_devices
-from costmodel.measurement.matching import Skipped
-from costmodel.measurement.validation import Validation
+from costmodel.measurement.validation.matching import Skipped
+from costmodel.measurement.validation.validation import Validation
 from costmodel.reports.comparison import compared_models
 from costmodel.reports.comparison_page import comparison_page
 from costmodel.reports.device_catalogue import catalogue_page

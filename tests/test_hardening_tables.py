@@ -10,11 +10,11 @@ import pytest
 from costmodel.cli import main
 from costmodel.errors import CostModelError, SpecError, UsageError
 from costmodel.hardware.reading import read_file
-from costmodel.measurement.fit import read_constants
-from costmodel.measurement.kernels import read_kernels
-from costmodel.measurement.measured_files import file_kind
-from costmodel.measurement.timm_tables import read_timm_table
-from costmodel.measurement.transformers import read_transformers
+from costmodel.measurement.fitting.fit import read_constants
+from costmodel.measurement.tables.kernels import read_kernels
+from costmodel.measurement.tables.timm import read_timm_table
+from costmodel.measurement.tables.transformers import read_transformers
+from costmodel.measurement.validation.measured_files import file_kind
 
 KERNELS = b"opname,latency_ms,device,kernel_name,grid_x,grid_y,grid_z,b,h\n"
 KERNEL = b"add,0.5,Tesla T4,k,1,1,1,4096,1024\n"

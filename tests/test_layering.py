@@ -27,6 +27,9 @@ LAYERS = [
 
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
+MEASUREMENT = {"tables": 0, "measuring": 1, "validation": 2, "fitting": 3, "reproduction": 3}
+"""Levels of the rooms in measurement; those of one level do not know each other."""
+
 DOORS = {
     ("graph", "estimation"): "Graph.estimate, the fluent API",
     ("graph", "symbolic"): "Graph.cost and Graph.substitute, the fluent API",
@@ -91,6 +94,18 @@ def test_imports_follow_the_arrows(path: Path) -> None:
             continue
         allowed = inside and (room, other) in DOORS
         assert allowed, f"{room} imports {other}"
+
+
+ROOMS = sorted((PACKAGE / "measurement").glob("*/*.py"))
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_rooms_of_measurement_follow_the_arrows(path: Path) -> None:
+    room = path.parent.name
+    for module, _ in imports_of(path):
+        if module.startswith("costmodel.measurement."):
+            other = module.split(".")[2]
+            assert other == room or MEASUREMENT[other] < MEASUREMENT[room], f"imports {other}"
 
 
 def test_cost_stands_below_the_registry() -> None:

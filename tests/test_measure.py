@@ -13,17 +13,33 @@ import pytest
 
 from costmodel.cli import main
 from costmodel.errors import TraceError, UnknownNameError, UsageError
-from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.machine import available_cores, describe, physical_cores, pinned
-from costmodel.measurement.measuring import Failure, jobs, measure, read_grid, remaining
-from costmodel.measurement.operator_sources import OPERATORS, expand, operator_graph, parse
-from costmodel.measurement.records import Machine, Record, append_record, read_records, schema
-from costmodel.measurement.runner import Job, Prepared, prepared
-from costmodel.measurement.timing import (
+from costmodel.measurement.measuring.jobs import Failure, jobs, measure, read_grid, remaining
+from costmodel.measurement.measuring.machine import (
+    available_cores,
+    describe,
+    physical_cores,
+    pinned,
+)
+from costmodel.measurement.measuring.operator_sources import (
+    OPERATORS,
+    expand,
+    operator_graph,
+    parse,
+)
+from costmodel.measurement.measuring.runner import Job, Prepared, prepared
+from costmodel.measurement.measuring.timing import (
     Plan,
     median_interval,
     time_step,
     without_interruptions,
+)
+from costmodel.measurement.tables.conditions import RunConditions
+from costmodel.measurement.tables.records import (
+    Machine,
+    Record,
+    append_record,
+    read_records,
+    schema,
 )
 
 QUICK = Plan(tolerance=0.5, warmup_runs=1, warmup_seconds=0, min_runs=2, max_runs=3)

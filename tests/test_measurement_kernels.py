@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from costmodel.errors import UsageError
-from costmodel.measurement import kernel_fit
-from costmodel.measurement.ablation import NEUTRAL, ablated_errors, without
-from costmodel.measurement.kernel_cases import kernel_cases, predict
-from costmodel.measurement.kernel_prediction import measured_dispatch, predicted_latency
-from costmodel.measurement.kernels import KernelTable, read_kernel_folder, read_kernels
-from costmodel.measurement.scoring import coverage, score, spearman
-from costmodel.measurement.transformers import read_transformers
+from costmodel.measurement.fitting import kernel_fit
+from costmodel.measurement.fitting.ablation import NEUTRAL, ablated_errors, without
+from costmodel.measurement.fitting.kernel_cases import kernel_cases, predict
+from costmodel.measurement.tables.kernels import KernelTable, read_kernel_folder, read_kernels
+from costmodel.measurement.tables.transformers import read_transformers
+from costmodel.measurement.validation.kernel_prediction import measured_dispatch, predicted_latency
+from costmodel.measurement.validation.scoring import coverage, score, spearman
 from costmodel.roofline.constants import Constants
 
 HEADER = "opname,latency_ms,device,kernel_name,grid_x,grid_y,grid_z,b,h\n"

@@ -21,7 +21,7 @@ from costmodel.measurement.reproduction import (
     Record,
     Reproduction,
 )
-from costmodel.measurement.scoring import Score
+from costmodel.measurement.validation.scoring import Score
 from costmodel.reports.reproduction import (
     conditions_report,
     records_report,

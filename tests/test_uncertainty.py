@@ -12,9 +12,9 @@ import pytest
 from costmodel.cli import main
 from costmodel.errors import UsageError
 from costmodel.estimation import estimate
-from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.residual_fit import FEWEST, conformal_quantile, fit_residuals
-from costmodel.measurement.uncertainty import read_case
+from costmodel.measurement.fitting.residuals import FEWEST, conformal_quantile, fit_residuals
+from costmodel.measurement.fitting.uncertainty import read_case
+from costmodel.measurement.tables.conditions import RunConditions
 from costmodel.roofline.constants import DEFAULT
 from costmodel.roofline.interval import (
     FAR_DEVICE_SPREAD,
@@ -156,7 +156,7 @@ def test_shares_sum_to_one_and_launches_count_apart() -> None:
 
 def test_the_data_file_is_sound() -> None:
     document = json.loads(FILE.read_text())
-    assert document["command"].startswith("python -m costmodel.measurement.uncertainty")
+    assert document["command"].startswith("python -m costmodel.measurement.fitting.uncertainty")
     assert document["level"] == 0.9
     sets = read_residuals(document)
     assert {entry.device_kind for entry in sets} == {"cpu", "gpu"}
@@ -237,8 +237,8 @@ def test_a_case_is_the_rows_of_its_table_under_the_conditions_it_states(tmp_path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("missing.csv,fp32", "missing.csv: cannot be read"),
-        ("missing.csv@rtx-4090,fp32", "missing.csv: cannot be read"),
+        ("missing.csv,fp32", "missing.csv: no such file"),
+        ("missing.csv@rtx-4090,fp32", "missing.csv: no such file"),
         ("missing.csv@rtx-4090,constants=none.json", "none.json: not a file of constants"),
     ],
 )

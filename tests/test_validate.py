@@ -15,13 +15,13 @@ from costmodel.cli import main
 from costmodel.estimation import estimate, resolve_target
 from costmodel.graph import Graph
 from costmodel.hardware.catalogue import is_called
-from costmodel.measurement.conditions import RunConditions
-from costmodel.measurement.matching import choose, labels, match_timm
-from costmodel.measurement.networks import Case, stack_networks
-from costmodel.measurement.request import Request
-from costmodel.measurement.timm_tables import MeasuredModel
-from costmodel.measurement.timm_validation import conditions_of_name
-from costmodel.measurement.validation import family_of, take, validate_networks
+from costmodel.measurement.tables.conditions import RunConditions
+from costmodel.measurement.tables.timm import MeasuredModel
+from costmodel.measurement.validation.matching import choose, labels, match_timm
+from costmodel.measurement.validation.networks import Case, stack_networks
+from costmodel.measurement.validation.request import Request
+from costmodel.measurement.validation.timm import conditions_of_name
+from costmodel.measurement.validation.validation import family_of, take, validate_networks
 from costmodel.tracing.source import load_graph
 
 MODELS = ("test_byobnet", "test_vit", "test_efficientnet", "test_convnext")

@@ -33,7 +33,7 @@ def calibrate(
     if output.exists() and not force:
         raise UsageError(f"{output} exists already; choose another name or add --force")
     require_folder(str(output))
-    from costmodel.measurement import calibrated_profile, calibration, machine
+    from costmodel.measurement.measuring import calibrated_profile, calibration, machine
 
     calibrated_profile.check_id(output.stem)
     if (warning := machine.busy()) is not None:

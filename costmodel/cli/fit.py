@@ -70,8 +70,8 @@ def fit(
     """Derive the constants of the laws again from measured files; -o FILE.json keeps them."""
     form = chosen_format(format, output)
 
-    from costmodel.measurement.fit import fit_files, parse_source, read_constants
-    from costmodel.measurement.request import Request
+    from costmodel.measurement.fitting.fit import fit_files, parse_source, read_constants
+    from costmodel.measurement.validation.request import Request
     from costmodel.reports.fit import fit_report
     from costmodel.roofline.constants import DEFAULT
 

@@ -14,7 +14,7 @@ from costmodel.cli.output import Interrupted
 from costmodel.errors import UsageError
 
 if TYPE_CHECKING:
-    from costmodel.measurement.records import Record
+    from costmodel.measurement.tables.records import Record
 
 FAILED = 1
 
@@ -77,10 +77,10 @@ def measure(
     trust: options.Trust = False,
 ) -> None:
     """Time models and operators here; what the file holds already is not measured again."""
-    from costmodel.measurement.conditions import RunConditions
-    from costmodel.measurement.measuring import Failure, jobs, read_grid, remaining
-    from costmodel.measurement.measuring import measure as run
-    from costmodel.measurement.timing import Plan
+    from costmodel.measurement.measuring.jobs import Failure, jobs, read_grid, remaining
+    from costmodel.measurement.measuring.jobs import measure as run
+    from costmodel.measurement.measuring.timing import Plan
+    from costmodel.measurement.tables.conditions import RunConditions
 
     sources = [*(models or ()), *(read_grid(grid) if grid else ())]
     if not sources:
@@ -99,8 +99,8 @@ def measure(
     plan = Plan(tolerance=tolerance / 100, max_seconds=max_seconds)
     counts: list[int | None] = [*options.whole_numbers("threads", threads)] or [None]
 
-    from costmodel.measurement.machine import busy, describe
-    from costmodel.measurement.runner import check_conditions, check_device
+    from costmodel.measurement.measuring.machine import busy, describe
+    from costmodel.measurement.measuring.runner import check_conditions, check_device
 
     machine = describe(check_device(device))
     for way in conditions:

@@ -40,7 +40,7 @@ class Conditions:
 
     def of(self, precision: str, on_cpu: bool) -> dict[str, Any]:
         """Options of `load_graph`; empty where a plain trace serves."""
-        from costmodel.measurement.conditions import AUTOCAST
+        from costmodel.measurement.tables.conditions import AUTOCAST
 
         chosen: dict[str, Any] = dict(self.step)
         if precision in AUTOCAST:
@@ -88,7 +88,7 @@ def estimates_of(
         UsageError: if there is nothing to predict.
         UnknownNameError: for an unknown precision.
     """
-    from costmodel.measurement.conditions import AUTOCAST
+    from costmodel.measurement.tables.conditions import AUTOCAST
 
     wanted = options.listed(setting.precision) or ["fp32"]
     if not conditions.of("fp32", False) and not set(wanted) & set(AUTOCAST):

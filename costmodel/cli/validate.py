@@ -97,9 +97,9 @@ def validate(
     form = Format.TABLE if as_page else chosen_format(format, output)
     (target,) = loading.load_targets([device] if device else None, threads)[:1]
 
-    from costmodel.measurement.fit import read_constants
-    from costmodel.measurement.measured_files import validate_file
-    from costmodel.measurement.request import Request
+    from costmodel.measurement.fitting.fit import read_constants
+    from costmodel.measurement.validation.measured_files import validate_file
+    from costmodel.measurement.validation.request import Request
     from costmodel.roofline.constants import DEFAULT
 
     request = Request(

@@ -10,7 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from costmodel.hardware.catalogue import list_devices
-from costmodel.measurement.accuracy import AccuracyRun, AccuracyTable, Kind, read_accuracy
+from costmodel.measurement.validation.accuracy import (
+    AccuracyRun,
+    AccuracyTable,
+    Kind,
+    read_accuracy,
+)
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import percent
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
-from costmodel.measurement.fit import Fit
+from costmodel.measurement.fitting.fit import Fit
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import percent

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isnan
 from typing import Any
 
-from costmodel.measurement.device_factors import DeviceFactors
-from costmodel.measurement.validation import GroupScore, KindScore, Validation
+from costmodel.measurement.validation.device_factors import DeviceFactors
+from costmodel.measurement.validation.validation import GroupScore, KindScore, Validation
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import count, percent, show_time

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from costmodel.measurement.validation import Validation
+from costmodel.measurement.validation.validation import Validation
 from costmodel.reports import theme
 from costmodel.reports.page import Card, Section, html_page, plain
 from costmodel.reports.text import percent, show_time

@@ -4,8 +4,8 @@
 log(measured / predicted): a floor, and what each kind of operator adds in proportion to its share
 of the time. Kinds that the measured networks hardly contained keep a wide spread, so an estimate
 made of them has a wide interval; kinds that they lacked are taken from the nearest other way of
-running on devices of that kind, somewhat wider. `python -m costmodel.measurement.uncertainty`
-writes the file.
+running on devices of that kind, somewhat wider.
+`python -m costmodel.measurement.fitting.uncertainty` writes the file.
 """
 
 from __future__ import annotations

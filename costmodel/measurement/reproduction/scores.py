@@ -15,7 +15,7 @@ from costmodel.measurement.reproduction.conditions import (
     Condition,
 )
 from costmodel.measurement.reproduction.records import Reproduction, timed
-from costmodel.measurement.scoring import Score, score
+from costmodel.measurement.validation.scoring import Score, score
 from costmodel.published import model, table
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Predictions beside what was measured: matching, errors by family, few-shot refinement."""
