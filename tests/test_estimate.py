@@ -167,8 +167,8 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
             return nn.functional.scaled_dot_product_attention(y, y, y)
 
     graph = cm.trace(Everything(), (4, 3, 14, 14))
-    options = {"precision": "fp32" if law in ("float32", "power") else "fp16"}
-    device = "t4" if law == "power" else "v100-sxm2"
+    options = {"precision": "fp32" if law in ("float32", "power", "issue") else "fp16"}
+    device = {"power": "t4", "issue": "h100-sxm5"}.get(law, "v100-sxm2")
     full = cm.estimate(graph, device, **options)
     dropped = cm.estimate(graph, device, without=[law], **options)
     change = full.row_times - dropped.row_times

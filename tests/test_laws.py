@@ -15,6 +15,7 @@ from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import Constants, constant_table
 from costmodel.roofline.device_columns import DeviceColumns, device_columns
 from costmodel.roofline.laws import bandwidth, convolution, gemm, library, memory, pointwise, power
+from costmodel.roofline.laws.issue import issue_share
 from costmodel.roofline.laws.launch import timed_alone
 from costmodel.roofline.laws.overlap import p_norm
 
@@ -85,6 +86,15 @@ def test_the_power_law_by_hand() -> None:
     # 70 W / (40 units x 128 FLOPs x 20 pJ) = 683.6 MHz, between 585 and 1590 MHz.
     clock = power.sustained_clock(columns_of("t4"), np.array([[128.0]]), np.array([[20e-12]]))
     assert clock[0, 0] == pytest.approx(683.6e6, rel=1e-4)
+
+
+def test_lanes_for_every_slot_leave_none_for_loads() -> None:
+    """70 instructions of which 64 are multiply-adds: 64 / 70 of the rate with 32 lanes a scheduler,
+    all of it with 16 lanes, or where two instructions are issued at a time."""
+    for name in ("h100-sxm5", "rtx-4090", "l4", "rtx-3090"):
+        assert issue_share(columns_of(name)) == pytest.approx(64 / 70)
+    for name in ("v100-sxm2", "t4", "a100-pcie-40gb", "p4", "p100-pcie", "mi250-gcd"):
+        assert issue_share(columns_of(name)) == 1
 
 
 def test_unknown_power_means_boost_clock() -> None:

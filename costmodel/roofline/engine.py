@@ -49,6 +49,7 @@ LAWS: dict[str, str] = {
     "starved": "kernels with one thread per pixel leave the device idle",
     "float32": "float32 products run on the tiles and algorithms that the library chooses",
     "power": "dense float32 work lowers the clock of boards with little power",
+    "issue": "a load takes the slot of a multiply-add where a GPU has lanes for one at every clock",
 }
 """The efficiency laws by name."""
 

@@ -25,6 +25,7 @@ from costmodel.roofline.laws.bandwidth import stream_bandwidth
 from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.grouped import grouped_efficiency
+from costmodel.roofline.laws.issue import issue_share
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.laws.pointwise import row_seconds
@@ -242,12 +243,12 @@ class _Run:
             where = np.ix_(lanes, np.arange(self.shape[1]), rows)
         found = []
         if direct.size:
-            boost = vector[..., :1] / device.units
+            boost = vector[..., :1] / device.units * self._issued(device)
             held = boost * self._held(boost, device)
             some = select(ops, direct)
             found.append(convolution_seconds(some, held, boost, device, constants))
         if products.size:
-            boost = matrix[..., -1:] / device.units
+            boost = matrix[..., -1:] / device.units * self._issued(device)
             held = boost * self._held(boost, device)
             found.append(product_seconds(select(ops, products), held, device, constants))
         some = select(ops, rows)
@@ -255,6 +256,10 @@ class _Run:
         moved = some.data_read + some.weight_bytes + some.bytes_written
         least = np.maximum(plain, moved / device.dram_bandwidth)
         return where, np.maximum(np.concatenate(found, axis=-1), least)
+
+    def _issued(self, device: DeviceColumns) -> Array | float:
+        """Share of the float32 rate that a unit's schedulers can issue."""
+        return issue_share(device) if self.on("issue") else 1.0
 
     def _held(self, rate: Array, device: DeviceColumns) -> Array | float:
         """Share of a unit's boost rate that the board's power leaves to dense float32 work."""

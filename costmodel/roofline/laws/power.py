@@ -11,6 +11,7 @@ import numpy as np
 
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.issue import issue_share
 
 Array = np.ndarray
 
@@ -59,9 +60,14 @@ def burst_clock(
     return clock
 
 
+def dense_flops_per_clock(device: DeviceColumns) -> Array:
+    """float32 FLOPs per clock and unit that dense work can issue on vector lanes."""
+    return np.asarray(2 * device.vector_lanes * issue_share(device))
+
+
 def vector_unit_rate(device: DeviceColumns, constants: Constants) -> Array:
-    """FLOP/s per unit of float32 fused multiply-adds at the sustained clock."""
-    per_clock = 2 * device.vector_lanes
+    """FLOP/s per unit of float32 multiply-adds in dense work at the sustained clock."""
+    per_clock = dense_flops_per_clock(device)
     clock = sustained_clock(device, per_clock, flop_energy(device.year, constants))
     rate: Array = per_clock * clock
     return rate

@@ -1,0 +1,39 @@
+"""Issue slots: where lanes take a multiply-add at every clock, loads take the place of some.
+
+A scheduler issues one instruction per clock to the 32 threads of a warp. Where it has 16 lanes, a
+multiply-add keeps them busy for two clocks and every other slot is free for loads and addresses;
+where it has 32 lanes there is none, and each other instruction takes the place of a multiply-add.
+
+Sources: NVIDIA's architecture white papers: Volta, Turing and GA100 have four schedulers and 64
+float32 lanes per unit, GA10x, Ada, Hopper and Blackwell four and 128; Pascal issues two at a time
+(CUDA programming guide, compute capability 6.x).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from costmodel.roofline.device_columns import DeviceColumns
+
+Array = np.ndarray
+
+SCHEDULERS = 4
+"""Per unit, since Volta."""
+WARP = 32
+SINGLE_ISSUE = 7.0
+"""Generation from which on a scheduler issues one instruction per clock."""
+BESIDE = 6 / 64
+"""Other instructions per multiply-add in a float32 product whose threads compute 8 x 8 results: 64
+multiply-adds stand beside four 16-byte loads and about two more (copies, barriers, loops)."""
+
+
+def issue_share(device: DeviceColumns) -> Array:
+    """Share of a unit's float32 rate that its schedulers can issue in dense work.
+
+    Args:
+        device: needs vector_lanes and generation; 1 where either is unknown.
+    """
+    slots = device.vector_lanes / (SCHEDULERS * WARP) * (1 + BESIDE)
+    share = np.minimum(1.0, 1 / np.maximum(slots, 1e-9))
+    limited = np.isfinite(slots) & (device.generation >= SINGLE_ISSUE)
+    return np.asarray(np.where(limited, share, 1.0))
