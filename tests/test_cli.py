@@ -188,6 +188,14 @@ def test_all_devices_that_can(run: Any, model: str) -> None:
         assert able != (f"left out: {profile.id}" in err)
 
 
+@pytest.mark.parametrize("command", ["predict", "roofline", "report", "compare", "timeline"])
+def test_commands_that_predict_take_the_same_setting(run: Any, command: str) -> None:
+    _, usage, _ = run(command, "--help")
+    setting = ["--device", "--devices", "--batch", "--precision", "--input", "--threads"]
+    given = [name for name in re.findall(r"^ .*?(--[a-z-]+)", usage, re.M) if name in setting]
+    assert given == setting
+
+
 def test_a_file_is_written_whole_in_the_format_of_its_name(
     run: Any, model: str, tmp_path: Path
 ) -> None:

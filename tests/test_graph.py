@@ -58,6 +58,12 @@ def test_parameters_and_storage(graph: Graph) -> None:
     assert sliced.shape == (2, 2, 6, 6)
 
 
+def test_frozen_parameters_count_and_buffers_do_not() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    model[0].requires_grad_(False)
+    assert trace(model, (2, 3)).parameters == (3 * 5 + 5) + (5 + 5)
+
+
 def test_expanded_dimensions_count_once() -> None:
     class Expand(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
