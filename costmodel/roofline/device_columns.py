@@ -55,7 +55,9 @@ class DeviceColumns:
     """Whether main memory signals with more than two levels (GDDR6X, GDDR7)."""
     generation: Array
     """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
-
+    issue_slots: Array
+    """Threads that a GPU unit's schedulers issue one instruction to per clock, NaN where unknown or
+    where they issue several at a time."""
     resident_threads: Array
     """Most threads that a GPU unit holds, NaN for others."""
 
@@ -75,6 +77,11 @@ GENERATIONS = {
 }  # fmt: skip
 """Compute capability, only Turing's with its minor number, by a microarchitecture's first word."""
 
+
+SINGLE_ISSUE = 7.0
+"""Generation from which on a GPU unit has four schedulers that issue one instruction per clock to
+a warp of 32 threads (CUDA programming guide, compute capability 6.x and 7.x)."""
+ISSUE_SLOTS = 4 * 32.0
 
 RESIDENT_THREADS = {"TU1": 1024.0, "GA10": 1536.0, "AD10": 1536.0, "GB20": 1536.0}
 """Most threads per unit by the first letters of the chip, where it is not 2048 (CUDA programming
@@ -123,6 +130,7 @@ def _row(target: Target) -> tuple[float, ...]:
         "in_line_ecc": _ecc(profile) == "in-line",
         "multilevel_memory": _memory_type(profile) in MULTILEVEL,
         "generation": _generation(profile),
+        "issue_slots": _issue_slots(profile),
         "resident_threads": _resident_threads(profile),
     }
     ordered = (values[f.name] for f in fields(DeviceColumns))
@@ -152,6 +160,11 @@ def _ecc(profile: DeviceProfile) -> str | None:
 def _generation(profile: DeviceProfile) -> float | None:
     word = profile.microarchitecture.split()[0]
     return float(GENERATIONS[word]) if word in GENERATIONS else None
+
+
+def _issue_slots(profile: DeviceProfile) -> float | None:
+    generation = _generation(profile)
+    return None if generation is None or generation < SINGLE_ISSUE else ISSUE_SLOTS
 
 
 def _resident_threads(profile: DeviceProfile) -> float | None:

@@ -17,11 +17,6 @@ from costmodel.roofline.device_columns import DeviceColumns
 
 Array = np.ndarray
 
-SCHEDULERS = 4
-"""Per unit, since Volta."""
-WARP = 32
-SINGLE_ISSUE = 7.0
-"""Generation from which on a scheduler issues one instruction per clock."""
 BESIDE = 6 / 64
 """Other instructions per multiply-add in a float32 product whose threads compute 8 x 8 results: 64
 multiply-adds stand beside four 16-byte loads and about two more (copies, barriers, loops)."""
@@ -31,9 +26,7 @@ def issue_share(device: DeviceColumns) -> Array:
     """Share of a unit's float32 rate that its schedulers can issue in dense work.
 
     Args:
-        device: needs vector_lanes and generation; 1 where either is unknown.
+        device: needs vector_lanes and issue_slots; 1 where either is unknown.
     """
-    slots = device.vector_lanes / (SCHEDULERS * WARP) * (1 + BESIDE)
-    share = np.minimum(1.0, 1 / np.maximum(slots, 1e-9))
-    limited = np.isfinite(slots) & (device.generation >= SINGLE_ISSUE)
-    return np.asarray(np.where(limited, share, 1.0))
+    taken = device.vector_lanes / device.issue_slots * (1 + BESIDE)
+    return np.asarray(np.where(np.isfinite(taken), 1 / np.maximum(taken, 1.0), 1.0))
