@@ -51,7 +51,7 @@ class Constants(ConstantTable):
         "the same for norms and softmax of float32", _PRODUCTS,
     )  # fmt: skip
     product_overlap: float = constant(
-        2.41, 1.5, 12, "1",
+        2.67, 1.5, 12, "1",
         "the same for matrix products, which load one step ahead of their arithmetic",
         _PRODUCTS, guess=4.0,
     )  # fmt: skip
@@ -157,12 +157,12 @@ class Constants(ConstantTable):
         "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
     )  # fmt: skip
     burst_share: float = constant(
-        0.583, 0.02, 1.0, "1",
+        0.53, 0.02, 1.0, "1",
         "share of the headroom between sustained and boost clock that short work uses",
         _PRODUCTS, guess=0.4,
     )  # fmt: skip
     burst_window: float = constant(
-        0.00131, 0.0002, 0.05, "s",
+        0.000681, 0.0002, 0.05, "s",
         "length of dense work, repeated with pauses, at which half of that is gone",
         _PRODUCTS, guess=0.0015,
     )  # fmt: skip
@@ -209,62 +209,62 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Products in float32 on vector lanes
     tile_ceiling: float = constant(
-        0.968, 0.85, 1.0, "1",
+        0.959, 0.85, 1.0, "1",
         "share of a unit's rate in the main loop of an endless tile", _PRODUCTS, guess=0.96,
     )  # fmt: skip
     tile_half_side: float = constant(
-        26.8, 5, 60, "elements",
+        29.2, 5, 60, "elements",
         "side of the tile (root of its area) that reaches half of that", _PRODUCTS, guess=27.0,
     )  # fmt: skip
     tile_steepness: float = constant(
-        2.05, 0.5, 4, "1",
+        2.09, 0.5, 4, "1",
         "exponent of the side", _PRODUCTS, guess=1.6,
     )  # fmt: skip
     contraction_half: float = constant(
-        7.93, 2, 60, "elements",
+        8.17, 2, 60, "elements",
         "steps of the contraction that prologue and epilogue of a tile take",
         _PRODUCTS, guess=12.0,
     )  # fmt: skip
     hiding_warps: float = constant(
-        2.38, 0.2, 8, "warps",
+        2.18, 0.2, 8, "warps",
         "warps on a unit at which half of the latency is hidden", _PRODUCTS, guess=2.5,
     )  # fmt: skip
     strided_share: float = constant(
-        0.588, 0.3, 1.0, "1",
+        0.553, 0.3, 1.0, "1",
         "DRAM throughput of tile loads across rows over that of streams, from Volta on",
         _PRODUCTS, guess=0.55,
     )  # fmt: skip
     strided_share_pascal: float = constant(
-        0.285, 0.15, 0.6, "1",
+        0.249, 0.15, 0.6, "1",
         "the same for the kernels of Pascal and earlier, with 32-byte row segments",
         _PRODUCTS, guess=0.28,
     )  # fmt: skip
     strided_rate_pascal: float = constant(
-        0.846, 0.6, 1.0, "1",
+        0.879, 0.6, 1.0, "1",
         "arithmetic rate of Pascal's kernels with both operands along the contraction, "
         "over the others", _PRODUCTS, guess=0.82,
     )  # fmt: skip
     bias_passes: float = constant(
-        1.66, 1.0, 3.0, "1",
+        1.84, 1.0, 3.0, "1",
         "times that the result of a linear layer with bias is written or read",
         _PRODUCTS, guess=2.2,
     )  # fmt: skip
     slab_share: float = constant(
-        8.36, 0.2, 10, "1",
+        4.51, 0.2, 10, "1",
         "size of the operand slab of a wave, in L2 sizes, at which half is read again",
         _PRODUCTS, guess=2.0,
     )  # fmt: skip
     slab_steepness: float = constant(
-        0.846, 0.5, 4, "1",
+        1.97, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=2.0,
     )  # fmt: skip
     lockstep_share: float = constant(
-        3.72, 0.3, 30, "1",
+        4.74, 0.3, 30, "1",
         "bytes of one row of each block in flight, in L2 sizes, at which half of the "
         "blocks of a wave have drifted too far apart to share loads", _PRODUCTS, guess=3.0,
     )  # fmt: skip
     lockstep_steepness: float = constant(
-        1.25, 0.5, 4, "1",
+        1.05, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=1.2,
     )  # fmt: skip
     # Gradients and norms of a training step
@@ -360,21 +360,21 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Convolution in float32
     implicit_rate: float = constant(
-        0.837, 0.5, 1.0, "1",
+        0.806, 0.5, 1.0, "1",
         "arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads, not for 1 x 1",
         _CONVOLUTIONS, guess=0.85,
     )  # fmt: skip
     image_transform_share: float = constant(
-        0.529, 0.2, 1.0, "1",
+        0.526, 0.2, 1.0, "1",
         "DRAM throughput of Winograd's transforms of images over that of streams",
         _CONVOLUTIONS, guess=0.6,
     )  # fmt: skip
     weight_transform_share: float = constant(
-        0.269, 0.1, 1.0, "1",
+        0.285, 0.1, 1.0, "1",
         "the same of its transform of the weights", _CONVOLUTIONS, guess=0.4,
     )  # fmt: skip
     winograd_rate: float = constant(
-        0.756, 0.3, 1.0, "1",
+        0.76, 0.3, 1.0, "1",
         "arithmetic rate of fused Winograd over GEMM: transforms in the main loop",
         _CONVOLUTIONS, guess=0.75,
     )  # fmt: skip
