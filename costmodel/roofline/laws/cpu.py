@@ -53,6 +53,8 @@ SMALL_IMAGE = 20480
 product of its own (`use_mkldnn` in ATen/native/Convolution.cpp)."""
 SMALL_KERNEL = 15
 """Most taps of such a kernel: 16 is 4 x 4."""
+COPY_PASSES = 2.0
+"""Passes over memory to copy weights into another order, which reads and writes them."""
 PAGE = 4096
 """Bytes of a page of memory."""
 UNKNOWN_CLOCK = 2e9
@@ -224,6 +226,8 @@ class _Run:
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("repack"):
+            copied = np.where(ops.compiled & self._repacked(), COPY_PASSES, 0.0)
+            total = total + copied * weights
             planar = self.blocked & ~ops.channels_last & ~ops.compiled
             total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
         if self.on("passes"):
