@@ -299,6 +299,11 @@ def test_peak_memory_by_hand() -> None:
     assert cm.estimate(graph, "v100-sxm2", batch=7).peak_memory == 7 * 4 * 300
 
 
+def test_a_model_that_does_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="Identity: no operator ran"):
+        cm.estimate(cm.trace(nn.Identity(), (1, 4)), "t4")
+
+
 def test_views_and_in_place_writes_own_no_memory() -> None:
     class InPlace(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

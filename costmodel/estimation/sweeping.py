@@ -119,13 +119,15 @@ def sweep(
 
     Raises:
         UnknownNameError: for an unknown device, precision or law.
-        UsageError: for a batch below 1 or an incomplete profile.
+        UsageError: for a batch below 1, a graph without operators or an incomplete profile.
         UncoveredOperatorError: in strict mode.
     """
     sizes = tuple(batches) if batches is not None else (graph.batch,)
     for size in sizes:
         if size < 1:
             raise UsageError(f"batch {size}: expected at least 1")
+    if not graph.ops:
+        raise UsageError(f"{graph.name}: no operator ran, so there is nothing to estimate")
     workload, laws = workload_for(graph), enabled_laws(without)
     if strict:
         workload.columns.require_coverage()
