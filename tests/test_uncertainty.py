@@ -181,7 +181,8 @@ def test_estimates_carry_an_interval_around_their_latency() -> None:
         assert found.interval.low * found.interval.high == pytest.approx(found.latency**2)
         widths[device] = found.interval.high / found.latency
         assert ("was judged" in found.interval.basis) == device.startswith("ethos")
-    assert widths["ethos-u55-256"] > widths["epyc-73f3"] > widths["rtx-4090"]
+    assert widths["ethos-u55-256"] > max(widths["epyc-73f3"], widths["rtx-4090"])
+    assert min(widths.values()) > 1.1
 
 
 def test_no_interval_where_the_laws_are_others() -> None:
