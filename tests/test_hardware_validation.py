@@ -108,3 +108,10 @@ def test_a_key_over_several_lines_is_reported_in_one(key):
         parse_profile("t4", text.replace(units, units.replace("kind: datasheet", key)))
     assert all("\n" not in problem for problem in caught.value.problems)
     assert any("compute.units" in problem for problem in caught.value.problems)
+
+
+def test_a_line_repeated_hundreds_of_times_is_not_told_hundreds_of_times() -> None:
+    document = read_text("a: 1\n" * 3000)
+    told = document.describe(document.problems)
+    assert len(told) == 41
+    assert told[-1] == "<text>: 2959 more"

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 MAX_BYTES = 256 * 1024
+LONGEST = 200
+"""Characters of a path or message, after which it is cut off."""
+MOST = 40
+"""Problems of a file that are told; of more, how many they are."""
 MAX_DEPTH = 12
 
 Path = tuple[str | int, ...]
@@ -58,10 +62,11 @@ class Document:
     def describe(self, problems: list[Problem]) -> list[str]:
         """Return problems as `file:line:column path: message`, in the order of the file."""
         placed = sorted({(*self.place(p), path_text(p.path), p.message) for p in problems})
-        return [
+        told = [
             f"{self.name}:{line}:{column} {_one_line(path)}: {_one_line(message)}"
-            for line, column, path, message in placed
+            for line, column, path, message in placed[:MOST]
         ]
+        return told if len(placed) <= MOST else [*told, f"{self.name}: {len(placed) - MOST} more"]
 
 
 def path_text(path: Path) -> str:
@@ -71,8 +76,9 @@ def path_text(path: Path) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return a text in one line: a key of a flow mapping may be written over several."""
-    return " ".join(text.split("\n")).strip() or "."
+    """Return a text in one line: a key may be written over several, and may be of any length."""
+    line = " ".join(text.split("\n")).strip() or "."
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def read_file(path: FilePath) -> Document:
