@@ -93,6 +93,8 @@ def test_json_round_trip(graph: Graph) -> None:
     ("damage", "message"),
     [
         (lambda d: d.pop("ops"), "lacks the key 'ops'"),
+        (lambda d: d.update(ops=""), "ops: expected a list, got ''"),
+        (lambda d: d.update(tensors={}), "tensors: expected a list, got {}"),
         (lambda d: d.update(version=99), "version 99"),
         (lambda d: d.update(format="x"), "not a costmodel graph"),
         (lambda d: d["tensors"][0].update(dtype="float7"), "unknown dtype 'float7'"),

@@ -29,6 +29,19 @@ def written(graph: Graph) -> str:
     document = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
+        **head_of(graph),
+        "tensors": [t._asdict() for t in graph.tensors],
+        "ops": [o._asdict() for o in graph.ops],
+    }
+    try:
+        return json.dumps(document, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"graph {graph.name!r} cannot be written as JSON: {error}") from error
+
+
+def head_of(graph: Graph) -> dict[str, Any]:
+    """All of a graph but its tensors and operators, as JSON has it."""
+    return {
         "name": graph.name,
         "batch": graph.batch,
         "rung": graph.rung,
@@ -37,13 +50,7 @@ def written(graph: Graph) -> str:
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "weights": graph.weights,
-        "tensors": [t._asdict() for t in graph.tensors],
-        "ops": [o._asdict() for o in graph.ops],
     }
-    try:
-        return json.dumps(document, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise GraphError(f"graph {graph.name!r} cannot be written as JSON: {error}") from error
 
 
 def fields_of(text: str) -> dict[str, Any]:
@@ -64,6 +71,9 @@ def fields_of(text: str) -> dict[str, Any]:
             f"this release reads version {FORMAT_VERSION}"
         )
     try:
+        for key in ("tensors", "ops"):
+            if type(document[key]) is not list:
+                raise GraphError(f"{key}: expected a list, got {document[key]!r:.80}")
         count = len(document["tensors"])
         tensors = tuple(_read_tensor(i, t, count) for i, t in enumerate(document["tensors"]))
         ops = tuple(_read_op(i, o, len(tensors)) for i, o in enumerate(document["ops"]))

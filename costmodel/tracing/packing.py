@@ -12,6 +12,7 @@ from typing import Any
 
 from costmodel.errors import GraphError
 from costmodel.graph import FORMAT_VERSION, Graph, Op, TensorSpec
+from costmodel.graph.document import head_of
 
 FORMAT = "costmodel-packed-graph"
 
@@ -27,14 +28,7 @@ def packed(graph: Graph) -> str:
         document = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
-            "name": graph.name,
-            "batch": graph.batch,
-            "rung": graph.rung,
-            "conditions": dict(graph.conditions),
-            "modules": dict(graph.modules),
-            "inputs": graph.inputs,
-            "outputs": graph.outputs,
-            "weights": graph.weights,
+            **head_of(graph),
             "tensors": [
                 sorts.index((x.shape, x.dtype, x.kind, x.strides, x.batched)) for x in graph.tensors
             ],
