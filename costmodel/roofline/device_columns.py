@@ -55,9 +55,9 @@ class DeviceColumns:
     """Whether main memory signals with more than two levels (GDDR6X, GDDR7)."""
     generation: Array
     """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
-    issue_slots: Array
-    """Threads that a GPU unit's schedulers issue one instruction to per clock, NaN where unknown or
-    where they issue several at a time."""
+    issued_lanes: Array
+    """Share of a GPU unit's issue slots that float32 multiply-adds take at full rate, NaN where
+    unknown or where schedulers issue several instructions at a time."""
     resident_threads: Array
     """Most threads that a GPU unit holds, NaN for others."""
 
@@ -130,7 +130,7 @@ def _row(target: Target) -> tuple[float, ...]:
         "in_line_ecc": _ecc(profile) == "in-line",
         "multilevel_memory": _memory_type(profile) in MULTILEVEL,
         "generation": _generation(profile),
-        "issue_slots": _issue_slots(profile),
+        "issued_lanes": _issued_lanes(profile),
         "resident_threads": _resident_threads(profile),
     }
     ordered = (values[f.name] for f in fields(DeviceColumns))
@@ -162,9 +162,11 @@ def _generation(profile: DeviceProfile) -> float | None:
     return float(GENERATIONS[word]) if word in GENERATIONS else None
 
 
-def _issue_slots(profile: DeviceProfile) -> float | None:
-    generation = _generation(profile)
-    return None if generation is None or generation < SINGLE_ISSUE else ISSUE_SLOTS
+def _issued_lanes(profile: DeviceProfile) -> float | None:
+    generation, lanes = _generation(profile), profile.compute.vector_lanes
+    if generation is None or generation < SINGLE_ISSUE or lanes is None or lanes.si is None:
+        return None
+    return lanes.si / ISSUE_SLOTS
 
 
 def _resident_threads(profile: DeviceProfile) -> float | None:

@@ -8,7 +8,7 @@ is scored before and after, and every law is switched off in turn to show what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -292,4 +292,4 @@ def read_constants(path: Path, start: Constants = DEFAULT) -> Constants:
         isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()
     ):
         raise UsageError(f"{path}: expected an object with numbers under 'constants'")
-    return replace(start.with_values(values))
+    return start.with_values(values)

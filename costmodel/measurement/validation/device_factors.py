@@ -68,7 +68,6 @@ def network_times(
     columns = replace(
         columns,
         vector_lanes=columns.vector_lanes * factors.vector,
-        issue_slots=columns.issue_slots * factors.vector,
         dram_bandwidth=columns.dram_bandwidth * factors.bandwidth,
         l2_bandwidth=columns.l2_bandwidth * factors.cache,
         launch_overhead=columns.launch_overhead * factors.launch,

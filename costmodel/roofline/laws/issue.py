@@ -26,7 +26,7 @@ def issue_share(device: DeviceColumns) -> Array:
     """Share of a unit's float32 rate that its schedulers can issue in dense work.
 
     Args:
-        device: needs vector_lanes and issue_slots; 1 where either is unknown.
+        device: needs issued_lanes; 1 where it is unknown.
     """
-    taken = device.vector_lanes / device.issue_slots * (1 + BESIDE)
+    taken = device.issued_lanes * (1 + BESIDE)
     return np.asarray(np.where(np.isfinite(taken), 1 / np.maximum(taken, 1.0), 1.0))
