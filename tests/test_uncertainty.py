@@ -119,6 +119,18 @@ def test_what_was_not_judged_is_wider_and_says_so() -> None:
     assert width("gpu", "eager", "fp32", kind="uncovered")[0] > own
 
 
+def test_gpus_of_another_vendor_were_not_judged_and_say_so() -> None:
+    """Twice the half-width of 2 x sqrt(0.03^2 + 0.2^2), and 15 % from device to device."""
+    way, share = ("gpu", "eager", "fp32"), np.array([[1.0]])
+    judged = [residuals(vendor="NVIDIA")]
+    (own,), said = half_widths(("matmul",), share, *way, judged, vendor="NVIDIA")
+    assert own == pytest.approx(2 * np.hypot(0.03, 0.2))
+    assert "was judged" not in said
+    (other,), said = half_widths(("matmul",), share, *way, judged, vendor="AMD")
+    assert other == pytest.approx(np.hypot(2 * own, 1.645 * 0.15))
+    assert "2x as wide, since no gpu of AMD was judged" in said
+
+
 def test_the_nearest_way_of_running_is_chosen() -> None:
     sets = [residuals(), residuals(execution="compiled", floor=0.5), residuals(device_kind="cpu")]
     _, basis = half_widths(("matmul",), np.array([[1.0]]), "cpu", "eager", "fp32", sets)

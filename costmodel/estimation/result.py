@@ -115,6 +115,7 @@ class Estimate:
             self.row_bounds == BOUNDS.index("launch"),
             self.row_times * self.workload.counts,
             self.target.profile.kind,
+            self.target.profile.vendor,
             str(self.graph.conditions.get("execution", "eager")),
             self.policy,
         )

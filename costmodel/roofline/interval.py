@@ -35,7 +35,8 @@ START = "start-up"
 OTHER_WAY = 1.3
 """Widening for an execution or precision that was not judged on devices of the kind."""
 OTHER_KIND = 2.0
-"""Widening for a kind of device no network was judged on, where the laws are a CPU's or GPU's."""
+"""Widening for CPUs or GPUs where none was judged, or for GPUs of a vendor of which none was: the
+laws follow the kernels of one vendor's libraries."""
 FAR_KIND = 3.0
 """Widening for accelerators and microcontrollers: their laws are plain rooflines."""
 DEVICE_SPREAD = 0.15
@@ -74,6 +75,12 @@ class Residuals:
     """Of |log error| / spread, such that `LEVEL` of the judged networks are inside."""
     between_devices: float
     """Standard deviation of the median log error from device to device."""
+    vendor: str = ""
+    """Of all judged devices, where the laws follow a vendor's libraries, as on GPUs."""
+
+    def covers(self, device_kind: str, vendor: str) -> bool:
+        """Whether devices such as this were among the judged."""
+        return self.device_kind == device_kind and self.vendor in ("", vendor)
 
     def spread(self, names: Sequence[str], shares: Array) -> Array:
         """(networks,) standard deviations for (networks, kinds) time shares."""
@@ -106,6 +113,8 @@ def half_widths(
     execution: str,
     precision: str,
     residuals: Sequence[Residuals] | None = None,
+    *,
+    vendor: str = "",
 ) -> tuple[Array, str]:
     """Half-widths of the 90% intervals of log(latency), and their basis as a sentence.
 
@@ -116,18 +125,19 @@ def half_widths(
         execution: "eager" or "compiled".
         precision: of the run.
         residuals: by default those of the data file.
+        vendor: of the device.
     """
     known = load_residuals() if residuals is None else residuals
-    chosen, widening, reasons = _choose(known, device_kind, execution, precision)
+    chosen, widening, reasons = _choose(known, device_kind, vendor, execution, precision)
     own = chosen.quantile * chosen.spread(names, shares)
     between = chosen.between_devices
-    if chosen.device_kind != device_kind:
+    if not chosen.covers(device_kind, vendor):
         between = DEVICE_SPREAD if device_kind in ("cpu", "gpu") else FAR_DEVICE_SPREAD
     width = np.hypot(widening * own, NORMAL_90 * between)
     basis = f"90% interval from {chosen.networks:,} networks: {chosen.judged}"
     if reasons:
         basis += f"; {widening:.2g}x as wide, since {' and '.join(reasons)}"
-    if chosen.device_kind != device_kind:
+    if not chosen.covers(device_kind, vendor):
         basis += f"; an assumed {between:.0%} from device to device added"
     return width, basis
 
@@ -137,19 +147,20 @@ def latency_interval(
     start_bound: Array,
     seconds: Array,
     device_kind: str,
+    vendor: str,
     execution: str,
     precision: str,
 ) -> Interval:
     """The 90% interval of one network's latency, from its rows as `time_shares` takes them."""
     owner = np.zeros(len(kinds), dtype=np.int64)
     names, shares = time_shares(kinds, start_bound, seconds, owner, 1)
-    width, basis = half_widths(names, shares, device_kind, execution, precision)
+    width, basis = half_widths(names, shares, device_kind, execution, precision, vendor=vendor)
     latency, factor = float(seconds.sum()), float(np.exp(width[0]))
     return Interval(latency / factor, latency * factor, basis)
 
 
 def _choose(
-    known: Sequence[Residuals], device_kind: str, execution: str, precision: str
+    known: Sequence[Residuals], device_kind: str, vendor: str, execution: str, precision: str
 ) -> tuple[Residuals, float, list[str]]:
     def mismatch(entry: Residuals) -> tuple[bool, bool, bool, int]:
         return (
@@ -166,9 +177,10 @@ def _choose(
             kinds = {name: OTHER_WAY * spread for name, spread in other.kinds.items()}
             best = replace(best, kinds={**kinds, **best.kinds})
     widening, reasons = 1.0, []
-    if best.device_kind != device_kind:
+    if not best.covers(device_kind, vendor):
         widening *= OTHER_KIND if device_kind in ("cpu", "gpu") else FAR_KIND
-        reasons.append(f"no {device_kind} was judged")
+        maker = f" of {vendor}" if best.device_kind == device_kind else ""
+        reasons.append(f"no {device_kind}{maker} was judged")
     if best.execution != execution:
         widening *= OTHER_WAY
         reasons.append(f"no {execution} run was")

@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,13 +116,15 @@ def _fit_way(way: tuple[str, str, str], runs: Sequence[JudgedRun]) -> Residuals:
         tables.setdefault(device, []).append(table)
         errors_of.setdefault(device, []).append(errors)
     judged = ", ".join(errors_of)
-    return fit_residuals(
+    found = fit_residuals(
         [np.concatenate(values) for values in errors_of.values()],
         names,
         [np.concatenate(values) for values in tables.values()],
         *way,
         judged=f"{way[1]}, {way[2]}, on devices not fitted to ({judged})",
     )
+    vendors = {run.target.profile.vendor for run, _ in runs} if way[0] == "gpu" else set()
+    return replace(found, vendor=vendors.pop() if len(vendors) == 1 else "")
 
 
 def document(sets: Sequence[Residuals], command: str) -> dict[str, Any]:

@@ -186,8 +186,9 @@ def validate_networks(
     said = list(notes)
     if laws == frozenset(LAWS):
         width, basis = half_widths(
-            kinds, shares, target.profile.kind, conditions.execution, conditions.precision
-        )
+            kinds, shares, target.profile.kind, conditions.execution, conditions.precision,
+            vendor=target.profile.vendor,
+        )  # fmt: skip
         width = width * (refinement.narrowing if refinement else 1.0)
         low, high = (predicted * np.exp(-width))[judged], (predicted * np.exp(width))[judged]
         said.append(basis)
