@@ -8,11 +8,10 @@ Prints two tables, writes out/roofline.html and suggests what to type next.
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from costmodel.estimation import Estimate, estimate
-from costmodel.graph import Graph
+from costmodel.published import models, table
 from costmodel.reports.operator_comparison import compare_operators
 from costmodel.reports.operator_page import verdicts
 from costmodel.reports.operator_report import heading, operator_report
@@ -24,49 +23,64 @@ from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_macs, show_params, show_rate, show_time
 from costmodel.tracing.source import load_graph
 
-FASTERNETS = [f"zoo:fasternet_{size}" for size in ("t0", "t1", "t2", "s", "m", "l")]
-PEERS = ["resnet50", "mobilenetv2_100"]
-PEERS_OF_OUR_OWN = ["zoo:resnet50", "zoo:mobilenet_v2"]
-CASES = (("v100-sxm2", 256), ("mi250-gcd", 256), ("epyc-73f3@1", 1))
+SOURCES = [f"zoo:fasternet_{size}" for size in ("t0", "t1", "t2", "s", "m", "l")]
+SOURCES += ["zoo:resnet50", "zoo:mobilenet_v2"]
+CASES = {
+    ("v100-sxm2", 256): "throughput_v100",
+    ("mi250-gcd", 256): "throughput_mi250",
+    ("epyc-73f3@1", 1): "latency_epyc_73f3",
+}
+"""Devices and batches, and the column of a published table that was measured on such."""
+PUBLISHED = "imagenet"
 PAGE = Path("out") / "roofline.html"
 
 
-def sources() -> list[str]:
-    """FasterNet in all sizes, and two well-known networks: timm's, or ours where it is missing."""
-    peers = [f"timm:{name}" for name in PEERS] if find_spec("timm") else PEERS_OF_OUR_OWN
-    return FASTERNETS + peers
-
-
-def overview(rows: list[list[Estimate]]) -> Table:
-    """A line per network; per device the speed and what most of the time is spent on."""
-    columns = [
+def overview(rows: dict[str, list[Estimate]]) -> Table:
+    """Speed of each network on each device with its interval, beside what was published."""
+    columns = (
         Column("model", "model", right=False),
         Column("params", "params", show_params),
         Column("macs", "MACs per image", show_macs),
-    ]
-    for device, batch in CASES:
-        show, unit = (show_time, "latency") if batch == 1 else (show_rate, "images/s")
-        columns.append(Column(f"{device}_{unit}", f"{device}, batch {batch}: {unit}", show))
-        columns.append(Column(f"{device}_bound", "bound by", right=False))
+        Column("device", "device", right=False),
+        Column("batch", "batch"),
+        Column("predicted", "predicted", right=False),
+        Column("interval", "90 % interval", right=False),
+        Column("published", "published", right=False),
+        Column("bound", "bound by", right=False),
+    )
+    known = {entry.source: entry.row for entry in models(PUBLISHED)}
     cells = []
-    for row in rows:
-        line: list[object] = [row[0].graph.name, row[0].graph.parameters]
-        line.append(row[0].total.macs / row[0].batch)
-        for found in row:
-            line.append(found.latency if found.batch == 1 else found.throughput)
-            line.append(found.bound)
-        cells.append(tuple(line))
-    return Table("Networks, predicted in float32", tuple(columns), tuple(cells))
+    for index in range(len(CASES)):
+        for source, row in rows.items():
+            found, column = row[index], list(CASES.values())[index]
+            macs = found.total.macs / found.batch
+            printed = table(PUBLISHED).column(column).get(known.get(source, ""))
+            interval = found.interval
+            ends = (interval.high, interval.low) if interval else ()
+            alone = found.batch == 1
+            fast = [show_time(s) if alone else show_rate(found.batch / s) for s in ends]
+            cells.append((
+                found.graph.name, found.graph.parameters, macs, found.device, found.batch,
+                show_time(found.latency) if alone else f"{show_rate(found.throughput)} images/s",
+                " to ".join(reversed(fast) if alone else fast),
+                None if printed is None else f"{printed:g} ms" if alone else f"{printed:,g}",
+                found.bound,
+            ))  # fmt: skip
+    return Table("Networks, predicted in float32", columns, tuple(cells))
 
 
 def main() -> None:
-    graphs: list[Graph] = []
-    for source in sources():
+    rows: dict[str, list[Estimate]] = {}
+    for source in SOURCES:
         print(f"tracing {source}", file=sys.stderr)
-        graphs.append(load_graph(source, batch=2))
-    rows = [[estimate(g, device, batch) for device, batch in CASES] for g in graphs]
-    flat = [found for row in rows for found in row]
-    Report({}, (overview(rows),), notes_of(flat)).print()
+        graph = load_graph(source, batch=2)
+        rows[source] = [estimate(graph, device, batch) for device, batch in CASES]
+    flat = [found for row in rows.values() for found in row]
+    said = (
+        "published: the paper of PartialNet, which leaves precision and software open; all runs "
+        "here are eager (`costmodel reproduce` sets every table beside ours, and what it assumes)"
+    )
+    Report({}, (overview(rows),), (said, *notes_of(flat, energy=False))).print()
 
     print("\nOperators: fewer FLOPs are not always faster\n")
     operators = [parse_operator(name) for name in ("conv", "dwconv", "pconv:1/4")]
@@ -78,7 +92,8 @@ def main() -> None:
     Report({}, operator_report(compared[0]).tables, tuple(findings)).print()
 
     PAGE.parent.mkdir(exist_ok=True)
-    write_text(PAGE, roofline_page([e for row in (rows[2], *rows[6:]) for e in row]))
+    drawn = ("zoo:fasternet_t2", "zoo:resnet50", "zoo:mobilenet_v2")
+    write_text(PAGE, roofline_page([found for source in drawn for found in rows[source]]))
     print(
         f"\nwrote {PAGE}: open it in a browser, no network needed\n\n"
         "Next (after `source .venv/bin/activate`):\n"

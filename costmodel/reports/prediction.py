@@ -184,8 +184,8 @@ def uncovered_table(estimate: Estimate) -> Table:
     return Table(f"{estimate.graph.name} on {estimate.device}", columns, rows)
 
 
-def notes_of(estimates: Sequence[Estimate]) -> tuple[str, ...]:
-    """What was assumed and what was not covered, each said once."""
+def notes_of(estimates: Sequence[Estimate], *, energy: bool = True) -> tuple[str, ...]:
+    """What was assumed, of energy only where that is shown, and not covered, each said once."""
     notes: dict[str, None] = {}
     for estimate in estimates:
         for entry in estimate.uncovered:
@@ -202,6 +202,6 @@ def notes_of(estimates: Sequence[Estimate]) -> tuple[str, ...]:
             notes[note] = None
         if estimate.interval is not None:
             notes[estimate.interval.basis] = None
-        for assumption in estimate.energy.notes if estimate.energy else ():
+        for assumption in estimate.energy.notes if energy and estimate.energy else ():
             notes[f"energy: {assumption}"] = None
     return tuple(notes)
