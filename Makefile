@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo,onnx,hf,search,cluster,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[zoo,onnx,hf,fit,search,cluster,app,bench,docs,dev]'
 	touch $@
 
 demo: $(VENV)/installed
