@@ -73,17 +73,17 @@ def test_versions_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_key(MODEL, 1, None, {}) == before
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        b"",
-        b"not gzip at all",
-        gzip.compress(b"{"),
-        gzip.compress(b"\xff\xfe"),
-        gzip.compress(json.dumps({"format": "costmodel-graph", "version": 1}).encode()),
-        gzip.compress(b"[" * 100_000),
-    ],
-)
+BROKEN_ENTRIES = {
+    "empty": b"",
+    "not-gzip": b"not gzip at all",
+    "cut-json": gzip.compress(b"{"),
+    "not-text": gzip.compress(b"\xff\xfe"),
+    "no-graph": gzip.compress(json.dumps({"format": "costmodel-graph", "version": 1}).encode()),
+    "deep": gzip.compress(b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_ENTRIES.values(), ids=BROKEN_ENTRIES.keys())
 def test_a_corrupt_entry_is_traced_anew(tmp_path: Path, traced: list[str], broken: bytes) -> None:
     whole = cached_graph(MODEL, folder=tmp_path)
     (entry,) = tmp_path.glob("*/*.json.gz")
