@@ -11,6 +11,7 @@ from costmodel.hardware import catalogue_folder, device_ids, list_devices, load_
 from costmodel.hardware.profile import numbers
 from costmodel.hardware.validation import parse_profile
 from costmodel.hardware.verification import (
+    ALONE,
     BEGIN,
     END,
     LEVELS,
@@ -19,6 +20,7 @@ from costmodel.hardware.verification import (
     number_name,
     readme_block,
     replace_block,
+    single,
     unverified,
 )
 
@@ -100,6 +102,14 @@ def test_unverified_numbers_are_named_in_words(device):
     assert number_name(device, "board_power") == "board power"
 
 
+def test_numbers_that_rest_on_one_text_by_others_are_named(device):
+    assert list(single(device)) == [
+        ("press", "base"),
+        ("press", "small units"),
+        ("press", "board power"),
+    ]
+
+
 def test_every_number_of_a_device_has_a_name_of_its_own(profile):
     names = [number_name(profile, path) for path, _ in numbers(profile)]
     assert len(names) == len(set(names))
@@ -118,21 +128,29 @@ def levels_cited(text):
         yield {key: levels[key] for key in keys}
 
 
-def test_the_readme_lists_exactly_what_is_unverified(devices):
-    listed = {}
+def rows(table):
+    """Return how many numbers each row of a table of the README names, by device and document."""
+    found = re.findall(r"^\| (\S+) \| (\w+) \| (.+) \|$", table, re.M)[1:]
+    return {(device_id, key): len(names.split(", ")) for device_id, key, names in found}
+
+
+def test_the_readme_lists_exactly_what_is_unverified_or_rests_on_one_text(devices):
     text = (catalogue_folder() / "README.md").read_text(encoding="utf-8")
     block = text.partition(BEGIN)[2].partition(END)[0]
-    for device_id, key, names in re.findall(r"^\| (\S+) \| (\w+) \| (.+) \|$", block, re.M)[1:]:
-        listed[device_id, key] = len(names.split(", "))
-    found, levels = Counter(), Counter()
+    first, _, second = block.partition(ALONE)
+    found, alone, levels = Counter(), Counter(), Counter()
     for path in catalogue_folder().glob("*.yaml"):
         for marks in levels_cited(path.read_text(encoding="utf-8")):
             levels[next(x for x in LEVELS if x in marks.values())] += 1
             found.update((path.stem, key) for key, mark in marks.items() if mark == "unverified")
-    assert listed == dict(found), "run python -m costmodel.hardware.verification --write"
+            if list(marks.values()) == ["secondary"]:
+                alone.update((path.stem, key) for key in marks)
+    assert rows(first) == dict(found), "run python -m costmodel.hardware.verification --write"
+    assert rows(second) == dict(alone), "run python -m costmodel.hardware.verification --write"
     assert levels == count_levels(devices)
-    printed = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", block)[:4]]
+    printed = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", first)[:4]]
     assert printed == [levels.total(), *(levels[x] for x in reversed(LEVELS))]
+    assert int(re.findall(r"For (\d+) numbers", second)[0]) == sum(alone.values())
 
 
 def test_the_readme_is_the_generated_one(devices):

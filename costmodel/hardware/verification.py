@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from costmodel.errors import UsageError
@@ -24,6 +24,7 @@ LEVELS: tuple[Verified, ...] = ("unverified", "secondary", "vendor")
 README = "README.md"
 BEGIN = "<!-- unverified: written by python -m costmodel.hardware.verification --write -->"
 END = "<!-- end of unverified -->"
+ALONE = "## One secondary text only"
 
 
 def cited(number: Number) -> tuple[str, ...]:
@@ -61,6 +62,16 @@ def unverified(profile: DeviceProfile) -> Iterator[tuple[str, str]]:
                 yield key, number_name(profile, path)
 
 
+def single(profile: DeviceProfile) -> Iterator[tuple[str, str]]:
+    """Yield each document by others that a number cites alone, and the number, where it takes two.
+
+    A vendor's own document is enough by itself, as is what is listed as unverified already.
+    """
+    for path, number in numbers(profile):
+        if level_of(profile, number) == "secondary" and len(cited(number)) == 1:
+            yield cited(number)[0], number_name(profile, path)
+
+
 def number_name(profile: DeviceProfile, path: str) -> str:
     """Return a number's path in words: memory[0].capacity is "l1 capacity"."""
     match = re.fullmatch(r"(\w+)\[(\d+)\]\.?(.*)", path.removeprefix("compute."))
@@ -76,10 +87,24 @@ def number_name(profile: DeviceProfile, path: str) -> str:
     return f"{owner.name} {rest}"
 
 
+def table(
+    profiles: Iterable[DeviceProfile], pick: Callable[[DeviceProfile], Iterable[tuple[str, str]]]
+) -> list[str]:
+    """Return the lines of a Markdown table of numbers by device and document, as `pick` has it."""
+    lines = ["| device | source | numbers |", "|---|---|---|"]
+    for profile in profiles:
+        by_source: dict[str, list[str]] = {}
+        for key, name in pick(profile):
+            by_source.setdefault(key, []).append(name)
+        lines += [f"| {profile.id} | {key} | {', '.join(n)} |" for key, n in by_source.items()]
+    return lines
+
+
 def readme_block(profiles: Iterable[DeviceProfile]) -> str:
-    """Return the part of the catalogue's README that lists what is unverified, as Markdown."""
+    """Return the part of the catalogue's README that lists what was checked least, as Markdown."""
     profiles = list(profiles)
     counts = count_levels(profiles)
+    alone = sum(len(list(single(profile))) for profile in profiles)
     lines = [
         BEGIN,
         "",
@@ -87,14 +112,15 @@ def readme_block(profiles: Iterable[DeviceProfile]) -> str:
         f"text, {counts['secondary']} against a",
         f"secondary source, {counts['unverified']} not checked.",
         "",
-        "| device | source | numbers |",
-        "|---|---|---|",
+        *table(profiles, unverified),
+        "",
+        ALONE,
+        "",
+        f"Where there is no text of the vendor, it takes two by others. For {alone} numbers only "
+        "one was found.",
+        "",
+        *table(profiles, single),
     ]
-    for profile in profiles:
-        by_source: dict[str, list[str]] = {}
-        for key, name in unverified(profile):
-            by_source.setdefault(key, []).append(name)
-        lines += [f"| {profile.id} | {key} | {', '.join(n)} |" for key, n in by_source.items()]
     return "\n".join([*lines, "", END])
 
 
