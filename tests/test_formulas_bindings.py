@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sympy
+import torch
 
 from costmodel.errors import GraphError, UncoveredOperatorError, UsageError
 from costmodel.formulas import get_formula
@@ -197,6 +198,10 @@ CASES = [
     ("_upsample_bilinear2d_aa", [x(1, 1, 8, 8)], [y(1, 1, 4, 2)], {}, (0, 8 * 63, 256, 32)),
     ("_upsample_bicubic2d_aa", [x(1, 1, 4, 4)], [y(1, 1, 8, 4)], {}, (0, 32 * 31, 64, 128)),
     ("upsample_bilinear2d_backward", [x(1, 2, 4, 4)], [y(1, 2, 2, 2)], {}, (0, 256, 128, 32)),
+    ("_upsample_bilinear2d_aa_backward", [x(1, 1, 4, 2)], [y(1, 1, 8, 8)], {},
+     (0, 8 * 64, 32, 256)),
+    ("_upsample_bicubic2d_aa_backward", [x(1, 1, 8, 4)], [y(1, 1, 4, 4)], {},
+     (0, 32 * 32, 128, 64)),
     ("grid_sampler_2d", [x(1, 3, 5, 5), x(1, 2, 2, 2)], [y(1, 3, 2, 2)], {},
      (0, 4 * 12 + 84, 4 * (3 * 16 + 8), 48)),
     ("grid_sampler_3d", [x(1, 1, 2, 2, 2), x(1, 1, 1, 1, 3)], [y(1, 1, 1, 1, 1)],
@@ -522,6 +527,17 @@ def test_gradient_of_resizing():
     for name, neighbours in RESIZES.items():
         back = cost_of(row_of(f"{name}_backward", [x(1, 1, 4)], [y(1, 1, 2)]))
         assert (back.other_flops, back.bytes_read, back.bytes_written) == (8 * neighbours, 16, 8)
+
+
+def test_an_antialiased_gradient_reaches_every_place_that_was_weighed():
+    """From 32 to 4 along each axis: the inner outputs weigh 16 inputs a side, as the framework's
+    own gradient of one of them shows."""
+    image = torch.zeros(1, 1, 32, 32, requires_grad=True)
+    small = torch.nn.functional.interpolate(image, (4, 4), mode="bilinear", antialias=True)
+    small[0, 0, 1, 2].backward()
+    reached = int((image.grad != 0).sum())
+    row = row_of("_upsample_bilinear2d_aa_backward", [x(1, 1, 4, 4)], [y(1, 1, 32, 32)])
+    assert row.binding.values["k"] == reached == 256
 
 
 FOREACH = {

@@ -247,6 +247,58 @@ def test_a_channels_last_step_copies_where_the_gpu_has_no_kernel(autocast: str |
         assert copies(cm.trace_training_step(Halves(), shape, autocast=autocast, **elsewhere)) == []
 
 
+class Tokens(nn.Module):
+    """Tokens taken as an image, convolved, and taken as tokens again without a copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(5, 8)
+        self.reduce = nn.Conv2d(8, 8, 2, stride=2)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n = x.shape[0]
+        image = self.embed(x).permute(0, 2, 1).reshape(n, 8, 6, 6)
+        tokens = self.reduce(image).view(n, 8, 9).permute(0, 2, 1)
+        y: torch.Tensor = self.head(F.gelu(tokens).view(n * 9, 8)).view(n, 9, 10).mean(1)
+        return y
+
+
+@pytest.mark.parametrize("autocast", [None, "float16"])
+def test_views_of_a_convolution_of_tokens(autocast: str | None) -> None:
+    """Views that only its channels-last result allows; work by the framework's counter."""
+    graph = cm.trace_training_step(Tokens(), (4, 36, 5), autocast=autocast)
+    with FlopCounterMode(display=False) as counter:
+        y = Tokens()(torch.randn(4, 36, 5))
+        F.cross_entropy(y, torch.zeros(4, dtype=torch.int64)).backward()
+    assert 2 * sum(macs_by_phase(graph).values()) == counter.get_total_flops()
+    copied = {op.target for op in graph.ops if op.phase == "forward"} & {"aten::clone"}
+    assert not copied
+
+
+def test_convolutions_of_channels_last_images_give_such() -> None:
+    """As in a real run on the CPU."""
+    model = Small().to(memory_format=torch.channels_last)
+    names = {module: name for name, module in model.named_modules()}
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def look(module: nn.Module, _: object, y: torch.Tensor) -> None:
+        seen[names[module]] = y.stride()
+
+    for module in names:
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(look)
+    model(torch.randn(SHAPE).to(memory_format=torch.channels_last))
+    graph = cm.trace_training_step(Small(), SHAPE, layout="nhwc")
+    results = {
+        op.module: graph.tensors[op.outputs[0]].strides
+        for op in graph.ops
+        if op.target == "aten::convolution"
+    }
+    assert len(seen) == 3
+    assert results == seen
+
+
 def test_a_groups_gradient_flows_through_its_copies() -> None:
     """The weights before the copies are trained: first convolution 8 x 8 x 9 each way."""
     step = cm.trace_training_step(Halves(), (2, 8, 6, 6), layout="nhwc")

@@ -22,7 +22,7 @@ from costmodel.formulas.registry import (
     required,
 )
 from costmodel.formulas.sizes import ceiling, is_symbolic, smallest
-from costmodel.graph import Op
+from costmodel.graph import Op, TensorSpec
 
 _SOURCE = "Keys, Cubic convolution interpolation for digital image processing (1981)"
 
@@ -79,16 +79,31 @@ def _resize(neighbours: int) -> Binder:
     return binder
 
 
-def _antialiased(width: int) -> Binder:
-    """Shrinking widens the filter: every output weighs `width` x scale inputs along each axis."""
+def _taps(width: int, image: TensorSpec, resized: TensorSpec) -> Any:
+    """Inputs that an output of an antialiased resizing weighs.
 
+    Shrinking widens the filter: `width` x scale inputs along each axis.
+    """
+    return prod(
+        width if not is_symbolic(a, b) and a <= b else smallest(a, ceiling(width * a, b))
+        for a, b in zip(image.shape[2:], resized.shape[2:], strict=True)
+    )
+
+
+def _antialiased(width: int) -> Binder:
     def binder(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
         x, y = required(op, inputs, 0)[0], outputs[0]
-        k: Any = prod(
-            width if not is_symbolic(a, b) and a <= b else smallest(a, ceiling(width * a, b))
-            for a, b in zip(x.shape[2:], y.shape[2:], strict=True)
-        )
-        return bind("resize", e_x=x.distinct, e_y=y.numel, k=k)
+        return bind("resize", e_x=x.distinct, e_y=y.numel, k=_taps(width, x, y))
+
+    return binder
+
+
+def _antialiased_gradient(width: int) -> Binder:
+    """Each gradient of an output is added to the inputs that the output weighed."""
+
+    def binder(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+        grad, x = required(op, inputs, 0)[0], outputs[0]
+        return bind("resize_backward", e_x=grad.distinct, e_y=x.numel, k=_taps(width, x, grad))
 
     return binder
 
@@ -115,8 +130,9 @@ for _name, _neighbours in {
 }.items():
     binds(f"aten::{_name}")(_resize(_neighbours))
     binds(f"aten::{_name}_backward")(_gradient(_neighbours))
-binds("aten::_upsample_bilinear2d_aa")(_antialiased(2))
-binds("aten::_upsample_bicubic2d_aa")(_antialiased(4))
+for _name, _width in {"_upsample_bilinear2d_aa": 2, "_upsample_bicubic2d_aa": 4}.items():
+    binds(f"aten::{_name}")(_antialiased(_width))
+    binds(f"aten::{_name}_backward")(_antialiased_gradient(_width))
 
 
 @binds("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler")

@@ -60,6 +60,12 @@ def _schema_of(func: OpOverload) -> _Schema:
     return _Schema(target, names, is_view, frozenset(written))
 
 
+def is_fresh(func: OpOverload) -> bool:
+    """Whether an operator gives memory of its own, neither a view nor an input it wrote into."""
+    schema = _schema_of(func)
+    return not (schema.is_view or schema.written)
+
+
 class Resting:
     """What can look away: while `depth` is above zero nothing is recorded.
 

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 from costmodel.tracing.device_kernels import Attention
 from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import Resting, tensors_in
-from costmodel.tracing.training_attention import differentiable_attention
+from costmodel.tracing.training_attention import RECORDER, differentiable_attention
 
 NATIVE: dict[Any, Any] = {
     torch.ops.aten.cudnn_batch_norm.default: torch.ops.aten.native_batch_norm.default,
@@ -97,16 +97,20 @@ class Replay:
         return torch.device("meta") if isinstance(value, torch.device) else value
 
     def run(self, calls: Iterable[Call]) -> None:
-        """Repeat these calls, each under the path of its module."""
-        before = self.paths.current
-        for call in calls:
-            self.paths.current = call.module
-            function = NATIVE.get(call.function, call.function)
-            args, kwargs = tree_map(self.of, (call.args, call.kwargs))
-            result = function(*args, **kwargs)
-            for recorded, tensor in zip(tensors_in(call.result), tensors_in(result), strict=False):
-                self._known[id(recorded)] = tensor
-        self.paths.current = before
+        """Repeat these calls, each under the path of its module, with results stored alike."""
+        before, recorder = self.paths.current, RECORDER.get()
+        try:
+            for call in calls:
+                self.paths.current = call.module
+                function = NATIVE.get(call.function, call.function)
+                recorder.repeated = function, call.result
+                args, kwargs = tree_map(self.of, (call.args, call.kwargs))
+                result = function(*args, **kwargs)
+                pairs = zip(tensors_in(call.result), tensors_in(result), strict=False)
+                for recorded, tensor in pairs:
+                    self._known[id(recorded)] = tensor
+        finally:
+            self.paths.current, recorder.repeated = before, None
 
     def function(
         self, calls: Sequence[Call], inputs: Sequence[Tensor], outputs: Sequence[Tensor]

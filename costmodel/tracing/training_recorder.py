@@ -1,6 +1,8 @@
 """Records a whole training step: backward operators under the module whose forward they undo.
 
-Three things differ from an inference run. A backward operator belongs to a node of autograd,
+Four things differ from an inference run. A forward operator gives tensors stored as the device
+stored them, which meta kernels know nothing of: a convolution of a channels-last image gives one.
+A backward operator belongs to a node of autograd,
 whose sequence number says during which module it was made. Gradients that autograd hands over
 are copied here, since the tape holds on to them; in a real run nobody does, so the copy is put
 on the tape as the hand-over it stands for. And optimisers are told apart by device: their step
@@ -14,8 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-from costmodel.tracing.recorder import Recorder, tensors_in
+from costmodel.tracing.recorder import Recorder, is_fresh, tensors_in
 from costmodel.tracing.tape import Tape
 
 HANDED_OVER = "handed_over"
@@ -35,6 +38,8 @@ class TrainingRecorder(Recorder):  # type: ignore[no-untyped-call]
         self._homes = {id(p): name.rpartition(".")[0] for name, p in parameters.items()}
         self._paths: dict[int, str] = {}
         self._nodes: int = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+        self.repeated: tuple[Any, Any] | None = None
+        """The operator that is run again, and what it gave the first time."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -43,6 +48,8 @@ class TrainingRecorder(Recorder):  # type: ignore[no-untyped-call]
         result = None if func._schema.name in _FUSED else func(*args, **kwargs)
         if self.depth:
             return result
+        if self.repeated is not None and func is self.repeated[0] and is_fresh(func):
+            result = _stored_as(result, self.repeated[1])
         if self.tape.phase == "backward":
             self._record_backward(func, args, kwargs, result)
         elif self.tape.phase != "optimizer" or any(t.is_meta for t in tensors_in((args, result))):
@@ -78,6 +85,21 @@ class TrainingRecorder(Recorder):  # type: ignore[no-untyped-call]
         if node.name() == _ACCUMULATE_GRAD:
             return self._homes.get(id(node.variable), "")
         return self._paths.get(node._sequence_nr(), "")
+
+
+def _stored_as(result: Any, recorded: Any) -> Any:
+    """New meta tensors of a result with the strides of those recorded, one by one."""
+    others = iter(tensors_in(recorded))
+
+    def stored(tensor: Any) -> Any:
+        other = next(others, None) if isinstance(tensor, Tensor) else None
+        if other is None or other.shape != tensor.shape or other.stride() == tensor.stride():
+            return tensor
+        return torch.empty_strided(
+            other.shape, other.stride(), dtype=tensor.dtype, device=tensor.device
+        )
+
+    return tree_map(stored, result)
 
 
 def _handed_over(node: Any, func: Any, args: Any) -> Tensor | None:
