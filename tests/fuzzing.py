@@ -1,8 +1,8 @@
 """How many cases the fuzz tests draw: a few hundred in the suite, thousands in the benchmarks.
 
 COSTMODEL_FUZZ_SCALE multiplies their number, and COSTMODEL_FUZZ_COUNTS names a folder to leave in
-how many were drawn; benchmarks/fuzz.py sets both. Without a scale every run draws the same cases,
-so that a change fails for what it did; with one they are new each time.
+how many were drawn; benchmarks/fuzz.py sets both. Without a scale every run draws the same cases
+(conftest.py); with one they are new each time.
 """
 
 from __future__ import annotations
@@ -24,16 +24,13 @@ from hypothesis import strategies as st
 
 from costmodel.cli import main
 
-SCALE = os.environ.get("COSTMODEL_FUZZ_SCALE")
+SCALE = float(os.environ.get("COSTMODEL_FUZZ_SCALE", "1"))
 
 
 def cases(count: int, **options: Any) -> settings:
     """Settings that draw so many cases, times the scale."""
     return settings(
-        max_examples=max(1, round(count * float(SCALE or 1))),
-        derandomize=SCALE is None,
-        deadline=None,
-        database=None,
+        max_examples=max(1, round(count * SCALE)),
         suppress_health_check=list(HealthCheck),
         **options,
     )
