@@ -14,7 +14,16 @@ from costmodel.hardware import load_device
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import Constants, constant_table
 from costmodel.roofline.device_columns import DeviceColumns, device_columns
-from costmodel.roofline.laws import bandwidth, convolution, gemm, library, memory, pointwise, power
+from costmodel.roofline.laws import (
+    bandwidth,
+    convolution,
+    gemm,
+    library,
+    memory,
+    pointwise,
+    power,
+    selection,
+)
 from costmodel.roofline.laws.issue import issue_share
 from costmodel.roofline.laws.launch import timed_alone
 from costmodel.roofline.laws.overlap import p_norm
@@ -152,7 +161,19 @@ sizes = st.tuples(
 
 def linear_seconds(p: gemm.Product, device: DeviceColumns) -> np.ndarray:
     rate = power.vector_unit_rate(device, C)
-    return gemm.chosen_time(p, library.linear_choices(device), rate, device, C)[0]
+    return chosen(p, library.linear_kernels(device), rate, device)[0]
+
+
+def chosen(
+    p: gemm.Product, kernels: selection.Kernels, rate: np.ndarray, device: DeviceColumns
+) -> tuple[np.ndarray, np.ndarray]:
+    return selection.chosen_time(p, [selection.Offer(kernels, len(p.rows))], rate, device, C)
+
+
+def tile_of(kernels: selection.Kernels, index: np.ndarray) -> list[tuple[int, int]]:
+    """Columns and rows of the tile that each device takes for the first product."""
+    tile = kernels.tile.take(index[:, 0])
+    return list(zip(tile.columns, tile.rows, strict=True))
 
 
 @settings(deadline=None, max_examples=60)
@@ -163,12 +184,14 @@ def test_no_product_beats_the_roofline(s: tuple[int, ...], strided: bool) -> Non
     flops = 2 * np.prod([float(v) for v in s])
     peak = 2 * device.vector_lanes * device.units * device.clock
     least = np.maximum(flops / peak, (p.operand_bytes + p.result_bytes) / device.dram_bandwidth)
-    for choices in (library.linear_choices(device), library.batched_choices(device)):
+    for kernels in (library.linear_kernels(device), library.batched_kernels(device)):
         rate = 2 * device.vector_lanes * device.clock
-        for autotuned in (False, True):
-            time, _ = gemm.chosen_time(p, choices, rate, device, C, autotuned=autotuned)
-            assert (time >= least * (1 - 1e-9)).all()
-            assert np.isfinite(time).all()
+        offers = [selection.Offer(kernels, 1)]
+        fastest = selection.fastest_time(p, offers, rate, device, C)
+        taken = selection.chosen_time(p, offers, rate, device, C)[0]
+        assert (fastest >= least * (1 - 1e-9)).all()
+        assert (taken >= fastest * (1 - 1e-9)).all()
+        assert np.isfinite(taken).all()
 
 
 @pytest.mark.parametrize("dimension", range(4))
@@ -179,8 +202,9 @@ def test_one_kernel_takes_longer_for_larger_products(dimension: int) -> None:
     for factor in (1, 1.3, 2, 3.7, 8, 30):
         size = [4.0, 500.0, 700.0, 300.0]
         size[dimension] = np.ceil(size[dimension] * factor)
-        time = gemm.compute_time(product(*size), tile, 1, rate, device, C)
-        time = time + gemm.transfer_time(product(*size), tile, 1, device, C)
+        tiling = gemm.Tiling(product(*size), tile)
+        time = gemm.compute_time(tiling, rate, device, C)
+        time = time + gemm.transfer_time(tiling, device, C)
         assert (time >= last).all()
         last = time
 
@@ -210,7 +234,7 @@ def test_a_huge_product_reaches_the_ceiling_of_its_tile() -> None:
     tile = gemm.Tile(128, 128, 256)
     p = product(1, 128 * 800, 128 * 100, 1e6)
     rate = np.array([[1e12]])
-    time = gemm.compute_time(p, tile, 1, rate, device, C)[0, 0]
+    time = gemm.compute_time(gemm.Tiling(p, tile), rate, device, C)[0, 0]
     ideal = 2 * 128 * 800 * 128 * 100 * 1e6 / (80 * 1e12)
     assert ideal / time == pytest.approx(gemm.tile_efficiency(tile, C), rel=1e-4)
 
@@ -224,38 +248,38 @@ def test_pascal_takes_the_tiles_that_its_library_was_seen_to_take() -> None:
         (4419, 3912, 25894): (32, 128), (4730, 1798, 10951): (32, 128),
     }  # fmt: skip
     device = columns_of("p4")
-    choices, rate = library.linear_choices(device), power.vector_unit_rate(device, C)
+    kernels, rate = library.linear_kernels(device), power.vector_unit_rate(device, C)
     for (rows, depth, columns), tile in seen.items():
         p = product(1, rows, columns, depth, strided=True)
-        _, index = gemm.chosen_time(p, choices, rate, device, C)
-        taken = choices.chosen(index)[0]
-        assert (taken.columns[0, 0], taken.rows[0, 0]) == tile, (rows, depth, columns)
+        _, index = chosen(p, kernels, rate, device)
+        assert tile_of(kernels, index) == [tile], (rows, depth, columns)
 
 
 def test_equal_waves_go_to_the_tile_whose_last_resident_blocks_are_fuller() -> None:
     # 20 units hold sets of 8 blocks of 64 threads or of 4 blocks of 256: nine waves are two sets
     # of 8 or three of 4.
     device = columns_of("p4")
-    choices = library.linear_choices(device)
-    factor = choices.tie_break(product(1, 64 * 17, 64 * 10, 512, strided=True), device)[..., 0, 0]
-    tiles = list(zip(np.ravel(choices.tile.columns), np.ravel(choices.tile.rows), strict=True))
-    unsplit = np.ravel(choices.splits) == 1
-    by_tile = {t: f for t, f, one in zip(tiles, factor, unsplit, strict=True) if one}
+    kernels = library.linear_kernels(device)
+    unsplit = kernels.take(np.flatnonzero(kernels.splits == 1))
+    tiling = gemm.Tiling(product(1, 64 * 17, 64 * 10, 512, strided=True), unsplit.tile)
+    factor = selection.tie_break(unsplit.resident, tiling, device)[0]
+    tiles = zip(unsplit.tile.columns, unsplit.tile.rows, strict=True)
+    by_tile = dict(zip(tiles, factor, strict=True))
     # 17 x 10 tiles of 64 x 64: (0.05 x 8.5 + 0.01 x 16) / 9
     assert by_tile[64, 64] == pytest.approx(1 + (0.05 * 8.5 + 0.16) / 9)
     # 9 x 20 tiles of 32 x 128: (0.05 x 9 + 0.01 x 12) / 9
     assert by_tile[32, 128] == pytest.approx(1 + (0.05 * 9 + 0.12) / 9)
-    others = library.linear_choices(columns_of("t4"))
-    assert (others.tie_break(product(1, 1088, 640, 512), columns_of("t4")) == 1).all()
+    assert not library.linear_kernels(columns_of("t4")).resident.any()
 
 
 def test_waves_by_hand() -> None:
     # 80 units: 80 tiles take one wave, 81 take two and last twice as long.
     device = columns_of("v100-pcie-32gb")
     tile, rate = gemm.Tile(64, 64, 512), np.array([[1e12]])
-    one = gemm.compute_time(product(80, 64, 64, 512), tile, 1, rate, device, C)
-    two = gemm.compute_time(product(81, 64, 64, 512), tile, 1, rate, device, C)
-    less = gemm.compute_time(product(1, 1, 1, 512), tile, 1, rate, device, C)
+    one, two, less = (
+        gemm.compute_time(gemm.Tiling(product(*size, 512), tile), rate, device, C)
+        for size in ((80, 64, 64), (81, 64, 64), (1, 1, 1))
+    )
     assert two[0, 0] == pytest.approx(2 * one[0, 0])
     assert less[0, 0] == one[0, 0]
 
@@ -264,12 +288,27 @@ def test_operands_are_read_once_while_they_fit_and_by_every_tile_when_they_do_no
     device = columns_of("v100-pcie-32gb")
     tile = gemm.Tile(128, 128, 256)
     small = product(1, 256, 256, 64)
-    assert gemm.operand_reads(small, tile, 1, device, C)[0, 0] == pytest.approx(
-        4 * 64 * 512, rel=0.02
-    )
+    reads = gemm.operand_reads(gemm.Tiling(small, tile), device, C)
+    assert reads[0, 0] == pytest.approx(4 * 64 * 512, rel=0.02)
     large = product(1, 128 * 40, 128 * 50, 1e8)
     by_tile = 40 * 50 * (128 + 128) * 1e8 * 4
-    assert gemm.operand_reads(large, tile, 1, device, C)[0, 0] == pytest.approx(by_tile, rel=0.02)
+    reads = gemm.operand_reads(gemm.Tiling(large, tile), device, C)
+    assert reads[0, 0] == pytest.approx(by_tile, rel=0.02)
+
+
+def test_products_of_two_libraries_are_decided_together_as_they_are_apart() -> None:
+    device = columns_of(*GPUS)
+    rate = power.vector_unit_rate(device, C)
+    linear, batched = library.linear_kernels(device), library.batched_kernels(device)
+    layers = gemm.Product(*(np.array(v) for v in ([1.0, 1], [500.0, 8], [700.0, 4096], [96.0, 64])))
+    heads = gemm.Product(*(np.array(v) for v in ([96.0], [197.0], [197.0], [64.0])))
+    offers = [selection.Offer(linear, 2), selection.Offer(batched, 1)]
+    for decide in (lambda *a: selection.chosen_time(*a)[0], selection.fastest_time):
+        together = decide(gemm.stacked([layers, heads]), offers, rate, device, C)
+        apart = [
+            decide(p, [o], rate, device, C) for p, o in zip((layers, heads), offers, strict=True)
+        ]
+        np.testing.assert_allclose(together, np.concatenate(apart, axis=-1), rtol=1e-12)
 
 
 def test_a_small_tile_reaches_less_and_splitting_helps_a_deep_narrow_product() -> None:
@@ -279,18 +318,17 @@ def test_a_small_tile_reaches_less_and_splitting_helps_a_deep_narrow_product() -
     device = columns_of("v100-pcie-32gb")
     rate = power.vector_unit_rate(device, C)
     p = product(1, 64, 64, 50_000, strided=True)
-    choices = library.linear_choices(device)
-    _, index = gemm.chosen_time(p, choices, rate, device, C)
-    assert choices.chosen(index)[1][0, 0] > 8
+    kernels = library.linear_kernels(device)
+    _, index = chosen(p, kernels, rate, device)
+    assert kernels.splits[index[0, 0]] > 8
 
 
 def test_libraries_offer_each_generation_the_tiles_of_its_kernels() -> None:
     device = columns_of("p100-pcie", "t4", "a100-pcie-40gb", "mi250-gcd")
     rate = power.vector_unit_rate(device, C)
-    choices = library.batched_choices(device)
-    _, index = gemm.chosen_time(product(512, 100, 100, 64), choices, rate, device, C)
-    tile, _ = choices.chosen(index)
-    tiles = list(zip(np.ravel(tile.columns), np.ravel(tile.rows), strict=True))
+    kernels = library.batched_kernels(device)
+    _, index = chosen(product(512, 100, 100, 64), kernels, rate, device)
+    tiles = tile_of(kernels, index)
     assert tiles[0] == (128, 64)
     assert tiles[2] == tiles[3] == (128, 128)
 
@@ -368,11 +406,9 @@ def test_aligned_products_spare_pascal_the_short_segments() -> None:
     np.testing.assert_array_equal(aligned.across_rows(device), [[False], [True]])
     np.testing.assert_array_equal(odd.across_rows(device), [[True], [True]])
     rate = power.vector_unit_rate(device, C)
-    choices = library.linear_choices(device)
+    kernels = library.linear_kernels(device)
     for p, tile in ((aligned, (128, 64)), (odd, (32, 128))):
-        _, index = gemm.chosen_time(p, choices, rate, device, C)
-        chosen = choices.chosen(index)[0]
-        assert (chosen.columns[0, 0], chosen.rows[0, 0]) == tile
+        assert tile_of(kernels, chosen(p, kernels, rate, device)[1])[0] == tile
     ratio = linear_seconds(odd, device) / linear_seconds(aligned, device)
     assert ratio[0, 0] > 1.15
     assert ratio[1, 0] == pytest.approx(1, abs=0.05)

@@ -11,9 +11,9 @@ from costmodel.measurement.tables.kernels import KernelTable
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.convolution import Convolution, convolution_time
-from costmodel.roofline.laws.gemm import Product, chosen_time
+from costmodel.roofline.laws.gemm import Product
 from costmodel.roofline.laws.launch import timed_alone
-from costmodel.roofline.laws.library import batched_choices, linear_choices
+from costmodel.roofline.laws.library import batched_kernels, linear_kernels
 from costmodel.roofline.laws.pointwise import elementwise_time, layer_norm_time, softmax_time
 from costmodel.roofline.laws.power import (
     burst_clock,
@@ -21,6 +21,7 @@ from costmodel.roofline.laws.power import (
     flop_energy,
     sustained_clock,
 )
+from costmodel.roofline.laws.selection import Kernels, Offer, chosen_time
 
 Array = np.ndarray
 Sizes = dict[str, Array]
@@ -102,17 +103,16 @@ def _product(sizes: Sizes, *, result_passes: float = 1.0, strided: bool = False)
 
 def _linear(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
     product = _product(sizes, result_passes=constants.bias_passes, strided=True)
-    choices = linear_choices(device)
-    return _dense(
-        lambda rate: chosen_time(product, choices, rate, device, constants)[0], device, constants
-    )
+    return _chosen(product, linear_kernels(device), device, constants)
 
 
 def _batched(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
-    product, choices = _product(sizes), batched_choices(device)
-    return _dense(
-        lambda rate: chosen_time(product, choices, rate, device, constants)[0], device, constants
-    )
+    return _chosen(_product(sizes), batched_kernels(device), device, constants)
+
+
+def _chosen(product: Product, kernels: Kernels, device: DeviceColumns, c: Constants) -> Array:
+    offers = [Offer(kernels, len(product.rows))]
+    return _dense(lambda rate: chosen_time(product, offers, rate, device, c)[0], device, c)
 
 
 def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:

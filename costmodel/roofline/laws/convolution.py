@@ -17,9 +17,10 @@ import numpy as np
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import is_pascal, memory_time, stream_bandwidth
-from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, chosen_time
-from costmodel.roofline.laws.library import implicit_choices, winograd_choices
+from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, main_loop, stacked
+from costmodel.roofline.laws.library import implicit_kernels, winograd_kernels
 from costmodel.roofline.laws.overlap import p_norm
+from costmodel.roofline.laws.selection import Offer, fastest_time
 
 Array = np.ndarray
 
@@ -27,6 +28,8 @@ WINOGRAD_BLOCKS = ((1, 4, 8), (2, 4, 4), (2, 2, 8), (4, 1, 8), (4, 2, 4), (4, 4,
 """Images x rows x columns of the 2 x 2 output tiles that a block covers, 32 in all. The names of
 Pascal's kernels hold all of them, those of later ones the first alone."""
 WINOGRAD_FILTERS = 32
+POINTS = 36.0
+"""Products of unfused Winograd."""
 ALGORITHMS = ("implicit", "fused winograd", "unfused winograd")
 
 
@@ -75,6 +78,11 @@ class Convolution:
         return Convolution(*(column[..., rows] for column in columns))
 
     @property
+    def count(self) -> int:
+        """Number of convolutions."""
+        return int(self.out.shape[-1])
+
+    @property
     def output_bytes(self) -> Array:
         """Bytes of the output."""
         size: Array = 4.0 * self.images * self.filters * self.out**2
@@ -104,33 +112,46 @@ def convolution_time(
         boost_rate: the same at the boost clock, by default that of the vector lanes.
     """
     boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
-    implicit = implicit_time(conv, unit_rate, device, constants)
-    times = np.full((len(ALGORITHMS), *implicit.shape), np.inf)
-    times[0] = implicit
+    rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
+    product, offers = implicit_product(conv), [Offer(implicit_kernels(device), conv.count)]
     rows = np.flatnonzero(np.any(np.atleast_2d(conv.suits_winograd), axis=0))
     if rows.size:
         some = conv.take(rows)
-        rate, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))
-        times[1][..., rows] = fused_winograd_time(some, rate, device, constants)
-        times[2][..., rows] = unfused_winograd_time(some, rate, boost, device, constants)
+        own, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))
+        product = stacked([product, winograd_product(some)])
+        offers.append(Offer(winograd_kernels(device), len(rows)))
+        whole = np.broadcast_to(own, (*own.shape[:-1], len(rows)))
+        rate = np.concatenate([rate, whole], axis=-1)
+    products = fastest_time(product, offers, rate, device, constants)
+    times = np.full((len(ALGORITHMS), *products.shape[:-1], conv.count), np.inf)
+    times[0] = products[..., : conv.count]
+    if rows.size:
+        times[1][..., rows] = fused_winograd_time(some, own, device, constants)
+        multiply = products[..., conv.count :]
+        times[2][..., rows] = unfused_winograd_time(some, multiply, own, boost, device, constants)
     return times.min(0), times.argmin(0)
 
 
-def implicit_time(
-    conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
-) -> Array:
-    """Seconds of implicit GEMM with the fastest tile."""
-    product = Product(
+def implicit_product(conv: Convolution) -> Product:
+    """The product of implicit GEMM."""
+    return Product(
         batches=np.ones_like(conv.images),
         rows=conv.images * conv.out**2,
         columns=conv.filters,
         contraction=conv.channels * conv.taps,
         unfolding=conv.unfolding,
     )
-    rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
-    return chosen_time(product, implicit_choices(device), rate, device, constants, autotuned=True)[
-        0
-    ]
+
+
+def winograd_product(conv: Convolution) -> Product:
+    """The products of unfused Winograd F(4x4, 3x3)."""
+    patches = conv.images * np.ceil(conv.out / 4) ** 2
+    return Product(
+        batches=np.full_like(patches, POINTS),
+        rows=conv.filters,
+        columns=patches,
+        contraction=conv.channels,
+    )
 
 
 def fused_winograd_time(
@@ -144,8 +165,8 @@ def fused_winograd_time(
     blocks = np.where(is_pascal(device), counts.min(axis=0), counts[0])
     tiles = blocks * np.ceil(conv.filters / WINOGRAD_FILTERS)
     tile = Tile(128, 128, 256)
-    rate = unit_rate * constants.winograd_rate
-    compute = blocks_time(tiles, tile, conv.channels, rate, device, constants)
+    loop, rate = main_loop(tile, constants), unit_rate * constants.winograd_rate
+    compute = blocks_time(tiles, tile.threads, loop, conv.channels, rate, device, constants)
     traffic = conv.input_bytes + conv.output_bytes + conv.weight_bytes * (1 + 16 / 9)
     memory = memory_time(traffic, traffic, device, constants)
     time = p_norm(compute, memory, constants.product_overlap)
@@ -155,26 +176,21 @@ def fused_winograd_time(
 
 def unfused_winograd_time(
     conv: Convolution,
+    multiply: Array,
     unit_rate: Array,
     boost_rate: Array,
     device: DeviceColumns,
     constants: Constants,
 ) -> Array:
-    """Seconds of Winograd F(4x4, 3x3) in four kernels; inf where it can't be."""
+    """Seconds of Winograd F(4x4, 3x3) in four kernels; inf where it can't be.
+
+    `multiply` are the seconds of its products at `unit_rate`, the other arguments as above.
+    """
     patches = conv.images * np.ceil(conv.out / 4) ** 2
-    points = 36.0
-    product = Product(
-        batches=np.full_like(patches, points),
-        rows=conv.filters,
-        columns=patches,
-        contraction=conv.channels,
-    )
-    choices = winograd_choices(device)
-    multiply = chosen_time(product, choices, unit_rate, device, constants, autotuned=True)[0]
     stream = stream_bandwidth(device, constants)
-    around = 4 * points * patches * (conv.channels + conv.filters)
+    around = 4 * POINTS * patches * (conv.channels + conv.filters)
     images = (conv.input_bytes + around + conv.output_bytes) / constants.image_transform_share
-    weights = conv.weight_bytes * (1 + points / 9) / constants.weight_transform_share
+    weights = conv.weight_bytes * (1 + POINTS / 9) / constants.weight_transform_share
     transform = (images + weights) / stream + 3 * constants.kernel_latency
     time = _at_shared_power(multiply, transform, unit_rate, boost_rate) + transform
     allowed: Array = np.where(conv.suits_winograd, time, np.inf)

@@ -12,9 +12,11 @@ import numpy as np
 
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.bandwidth import is_pascal
 from costmodel.roofline.laws.convolution import Convolution, convolution_time
-from costmodel.roofline.laws.gemm import Product, chosen_time
-from costmodel.roofline.laws.library import batched_choices, linear_choices
+from costmodel.roofline.laws.gemm import Product
+from costmodel.roofline.laws.library import batched_kernels, linear_kernels
+from costmodel.roofline.laws.selection import Offer, chosen_time
 from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
@@ -40,14 +42,29 @@ def product_seconds(
         result_passes=passes,
         strided=ops.along_contraction,
     )
-    many = ops.batches > 1
-    times = [
-        chosen_time(product, choices(device), unit_rate, device, constants)[0]
-        if some.any()
-        else np.zeros((1, 1, 1))
-        for some, choices in ((many, batched_choices), (~many, linear_choices))
-    ]
-    return np.asarray(np.where(many, *times))
+    many = np.atleast_2d(ops.batches > 1)
+    early = is_pascal(device)  # whose libraries have rules that no other needs to follow
+    times = np.empty((device.units.shape[0], *many.shape))
+    for some in filter(len, map(np.flatnonzero, (early, ~early))):
+        rate, own = unit_rate[some], device.take(some)
+        times[some] = _library_seconds(product, many, rate, own, constants)
+    return times
+
+
+def _library_seconds(
+    product: Product, many: Array, unit_rate: Array, device: DeviceColumns, constants: Constants
+) -> Array:
+    """The same where `many` tells batches of products, (batches, rows), from single ones."""
+    single, several = (np.flatnonzero(some.any(axis=0)) for some in (~many, many))
+    linear, batched = linear_kernels(device), batched_kernels(device)
+    offers = [Offer(linear, len(single)), Offer(batched, len(several))]
+    rows = np.concatenate([single, several])
+    found = chosen_time(product.take(rows), offers, unit_rate, device, constants)[0]
+    times = np.empty((*found.shape[:-1], many.shape[-1]))
+    times[..., single] = found[..., : len(single)]
+    mixed = many[..., several]  # a batch of one is a single product
+    times[..., several] = np.where(mixed, found[..., len(single) :], times[..., several])
+    return times
 
 
 def convolution_seconds(

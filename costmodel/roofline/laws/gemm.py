@@ -11,13 +11,16 @@ of threads; a split contraction gives several blocks the same tile. From this fo
   step; else they read them again from DRAM.
 
 All functions broadcast; sizes are arrays (ops,) and device columns (devices, 1), so results are
-(devices, ops). `unit_rate` makes them serve vector lanes and matrix engines alike.
+(devices, ops). `unit_rate` makes them serve vector lanes and matrix engines alike. Which kernel
+runs a product is decided in `selection`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +32,6 @@ from costmodel.roofline.laws.bandwidth import (
     stream_bandwidth,
     strided_bandwidth,
 )
-from costmodel.roofline.laws.overlap import p_norm
 
 Array = np.ndarray
 
@@ -40,12 +42,6 @@ ALIGNMENT = 32
 """Elements: sizes that are multiples of it let a kernel load whole vectors."""
 STEP_DEPTH = 8
 """Elements of the contraction that a tile loads and multiplies at a time."""
-SPLIT_COST = 0.05
-"""Gain in arithmetic time below which a library does not split the contraction."""
-TILE_COST = 0.05
-"""Weight of the tiles themselves where waves decide between tiles of one size."""
-TAIL_COST = 0.01
-"""The same of the tiles, rounded up to whole sets of resident blocks."""
 FULL_WARPS = 16
 """Warps on a unit at which the main loop runs at its full rate."""
 
@@ -75,13 +71,20 @@ class Product:
         aligned: Array = first & second & third
         return aligned
 
+    def take(self, index: Array | slice) -> Product:
+        """Some of the products, or some of them several times."""
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return Product(**{k: v[..., index] if np.ndim(v) else v for k, v in values})
+
     def across_rows(self, device: DeviceColumns) -> Array:
         """Whether tile loads go across rows in short segments, (devices, ops).
 
         Pascal's kernels for aligned products load whole vectors instead.
         """
-        spared = is_pascal(device) & self.aligned
-        across: Array = np.logical_and(self.strided, ~spared)
+        pascal = is_pascal(device)
+        if not pascal.any():
+            return np.asarray(self.strided)
+        across: Array = np.logical_and(self.strided, ~(pascal & self.aligned))
         return across
 
     @property
@@ -97,6 +100,21 @@ class Product:
         return self.element_bytes * size
 
 
+def stacked(parts: Sequence[Product]) -> Product:
+    """Products of one element size one after the other."""
+    sizes = [np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts]
+    lead = np.broadcast_shapes(*(size[:-1] for size in sizes))
+
+    def column(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        if all(np.ndim(value) == 0 and value == values[0] for value in values):
+            return values[0]
+        shaped = (np.broadcast_to(v, (*lead, s[-1])) for v, s in zip(values, sizes, strict=True))
+        return np.concatenate(list(shaped), axis=-1)
+
+    return Product(**{f.name: column(f.name) for f in fields(Product)})
+
+
 @dataclass(frozen=True)
 class Tile:
     """The part of the result that a block of threads computes; ints, or arrays (ops,)."""
@@ -110,6 +128,10 @@ class Tile:
         """Columns, rows and threads."""
         return self.columns, self.rows, self.threads
 
+    def take(self, index: Array) -> Tile:
+        """Some tiles of arrays (tiles,)."""
+        return Tile(*(np.asarray(part)[index] for part in self.parts))
+
     @property
     def side(self) -> Array:
         """Elements: side of the square of the same area."""
@@ -117,18 +139,59 @@ class Tile:
         return side
 
 
+@dataclass(frozen=True)
+class Tiling:
+    """Products cut into tiles, each computed in `splits` parts of the contraction."""
+
+    product: Product
+    tile: Tile
+    splits: int | Array = 1
+
+    @cached_property
+    def across(self) -> Array:
+        """Tiles along the columns of one product."""
+        return np.asarray(np.ceil(self.product.columns / self.tile.columns))
+
+    @cached_property
+    def down(self) -> Array:
+        """Tiles along the rows of one product."""
+        return np.asarray(np.ceil(self.product.rows / self.tile.rows))
+
+    @cached_property
+    def unsplit(self) -> Array:
+        """Tiles of all products."""
+        return np.asarray(self.product.batches * self.across * self.down)
+
+    @cached_property
+    def blocks(self) -> Array:
+        """Blocks of threads: a tile has one for each part."""
+        return np.asarray(self.unsplit * self.splits)
+
+
+class MainLoop(NamedTuple):
+    """What a tile costs in its main loop."""
+
+    step: Array
+    """FLOPs at a unit's full rate per element of the contraction."""
+    overhead: Array
+    """Elements of the contraction that prologue and epilogue cost."""
+
+    def take(self, index: Array) -> MainLoop:
+        """Some of them."""
+        return MainLoop(self.step[index], self.overhead[index])
+
+
+def main_loop(tile: Tile, constants: Constants) -> MainLoop:
+    """The cost of tiles, from their size."""
+    step = 2 * tile.rows * tile.columns / tile_efficiency(tile, constants)
+    return MainLoop(step, constants.contraction_half * LARGEST_SIDE / tile.side)
+
+
 def tile_efficiency(tile: Tile, constants: Constants) -> Array:
     """Share of a unit's rate that the main loop reaches, from the size of the tile."""
     smallness = constants.tile_half_side / tile.side
     share: Array = constants.tile_ceiling / (1 + smallness**constants.tile_steepness)
     return share
-
-
-def tile_grid(product: Product, tile: Tile) -> tuple[Array, Array]:
-    """Numbers of tiles along columns and along rows of one product."""
-    across: Array = np.ceil(product.columns / tile.columns)
-    down: Array = np.ceil(product.rows / tile.rows)
-    return across, down
 
 
 def hiding_share(warps: Array, constants: Constants) -> Array:
@@ -141,185 +204,88 @@ def hiding_share(warps: Array, constants: Constants) -> Array:
 
 
 def compute_time(
-    product: Product,
-    tile: Tile,
-    splits: int | Array,
+    tiling: Tiling,
     unit_rate: Array,
     device: DeviceColumns,
     constants: Constants,
+    loop: MainLoop | None = None,
 ) -> Array:
     """Seconds of arithmetic of the busiest unit.
 
     Args:
-        product: sizes.
-        tile: what a block computes.
-        splits: parts that the contraction is cut into.
+        tiling: products and their tiles.
         unit_rate: FLOP/s of one unit.
         device: needs units and generation.
         constants: of the laws.
+        loop: cost of the tiles where it is known already.
     """
-    across, down = tile_grid(product, tile)
-    tiles = product.batches * across * down * splits
-    if np.any(product.strided):
-        slowed = is_pascal(device) & product.across_rows(device)
+    product = tiling.product
+    if np.any(product.strided) and (pascal := is_pascal(device)).any():
+        slowed = pascal & product.across_rows(device)
         unit_rate = unit_rate * np.where(slowed, constants.strided_rate_pascal, 1.0)
-    return blocks_time(tiles, tile, product.contraction / splits, unit_rate, device, constants)
+    steps = product.contraction / tiling.splits
+    loop = loop or main_loop(tiling.tile, constants)
+    return blocks_time(
+        tiling.blocks, tiling.tile.threads, loop, steps, unit_rate, device, constants
+    )
 
 
 def blocks_time(
-    tiles: Array,
-    tile: Tile,
+    blocks: Array,
+    threads: int | Array,
+    loop: MainLoop,
     steps: Array,
     unit_rate: Array,
     device: DeviceColumns,
     constants: Constants,
 ) -> Array:
-    """Seconds of the busiest unit for so many tiles of so many contraction steps each."""
-    busiest = np.ceil(tiles / device.units)
-    overhead = constants.contraction_half * LARGEST_SIDE / tile.side
-    depth = np.ceil(steps / STEP_DEPTH) * STEP_DEPTH + overhead
-    flops = 2 * tile.rows * tile.columns * depth / tile_efficiency(tile, constants)
-    rate = unit_rate * hiding_share(busiest * (tile.threads / WARP), constants)
-    time: Array = busiest * flops / rate
+    """Seconds of the busiest unit for so many blocks of so many contraction steps each."""
+    busiest = np.ceil(blocks / device.units)
+    depth = np.ceil(steps / STEP_DEPTH) * STEP_DEPTH + loop.overhead
+    rate = unit_rate * hiding_share(busiest * (threads / WARP), constants)
+    time: Array = busiest * (loop.step * depth) / rate
     return time
 
 
-def operand_reads(
-    product: Product,
-    tile: Tile,
-    splits: int | Array,
-    device: DeviceColumns,
-    constants: Constants,
-) -> Array:
+def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -> Array:
     """Bytes of operands that come from DRAM: each once, and what L2 could not keep again.
 
     The blocks in flight form a slab of operands, along columns first. If the slab overflows L2,
     the next wave reads its share again. Blocks drift apart along the contraction: if L2 does not
     hold that much of every block in flight, those of one wave no longer share their loads.
     """
-    across, down = tile_grid(product, tile)
-    tiles = product.batches * across * down * splits
-    flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), tiles)
-    wide = np.minimum(across, flying)
-    tall = np.minimum(down, np.maximum(1, flying / across))
-    steps = product.contraction / splits * product.element_bytes
+    product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
+    flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
+    wide = np.minimum(tiling.across, flying)
+    tall = np.minimum(tiling.down, np.maximum(1, flying / tiling.across))
+    steps = product.contraction / tiling.splits * product.element_bytes
     height = tile.rows / product.unfolding
     slab = (wide * tile.columns + tall * height) * steps
     once = product.operand_bytes
-    by_wave = np.maximum(once, tiles / (wide * tall) * slab)
-    by_tile = np.maximum(by_wave, tiles * (tile.columns + height) * steps)
+    by_wave = np.maximum(once, blocks / (wide * tall) * slab)
+    by_tile = np.maximum(by_wave, blocks * (tile.columns + height) * steps)
     c, l2 = constants, device.l2_capacity
     kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
     in_step = hit_share(flying * steps, c.lockstep_share * l2, c.lockstep_steepness)
-    reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
+    # once + (1 - kept) (by_wave - once) + (1 - in_step) (by_tile - by_wave), in place
+    reads: Array = np.asarray(by_tile - by_wave)
+    reads *= np.subtract(1, in_step, out=in_step)
+    by_wave -= once
+    by_wave *= np.subtract(1, kept, out=kept)
+    reads += by_wave
+    reads += once
     return reads
 
 
-def transfer_time(
-    product: Product,
-    tile: Tile,
-    splits: int | Array,
-    device: DeviceColumns,
-    constants: Constants,
-) -> Array:
+def transfer_time(tiling: Tiling, device: DeviceColumns, constants: Constants) -> Array:
     """Seconds to read operands and write the result; split parts are written, read and summed."""
-    reads = operand_reads(product, tile, splits, device, constants)
+    product = tiling.product
+    reads = operand_reads(tiling, device, constants)
     loads = stream = stream_bandwidth(device, constants)
     if np.any(product.strided):
         strided = strided_bandwidth(device, constants)
         loads = np.where(product.across_rows(device), strided, stream)
-    parts = np.asarray(splits)
+    parts = np.asarray(tiling.splits)
     passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream
     return time
-
-
-def product_time(
-    product: Product,
-    tile: Tile,
-    splits: int | Array,
-    unit_rate: Array,
-    device: DeviceColumns,
-    constants: Constants,
-) -> Array:
-    """Seconds of one kernel with the given tile and split; see `compute_time`."""
-    compute = compute_time(product, tile, splits, unit_rate, device, constants)
-    memory = transfer_time(product, tile, splits, device, constants)
-    return p_norm(compute, memory, constants.product_overlap)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Kernels that a library could take; every array starts with an axis (choices,)."""
-
-    tile: Tile
-    splits: Array
-    available: Array
-    """On which devices."""
-    fullest: Array
-    """Most tiles per unit at which the library splits the contraction so."""
-    preference: Array
-    """Factor on the arithmetic time that the library's heuristics see."""
-    aligned_only: Array
-    """Where it needs an aligned product."""
-    resident: Array
-    """Blocks on a unit at a time where the heuristics weigh ties by them, 0 elsewhere."""
-
-    def tie_break(self, product: Product, device: DeviceColumns) -> Array:
-        """Factor on the arithmetic time that heuristics see: fewer tiles, fuller last waves."""
-        across, down = tile_grid(product, self.tile)
-        fill = product.batches * across * down * self.splits / device.units
-        resident = np.maximum(self.resident, 1)
-        cost = TILE_COST * fill + TAIL_COST * resident * np.ceil(fill / resident)
-        return np.where(self.resident > 0, 1 + cost / np.ceil(fill), 1.0)
-
-    def usable(self, product: Product, device: DeviceColumns) -> Array:
-        """Where a library would consider them, (choices, devices, ops)."""
-        across, down = tile_grid(product, self.tile)
-        fill = product.batches * across * down / device.units
-        suits = product.aligned | ~self.aligned_only
-        usable: Array = self.available & (fill <= self.fullest) & suits
-        return usable
-
-    def chosen(self, index: Array) -> tuple[Tile, Array]:
-        """Tile and splits of the choices at `index`, which has the shape of the result."""
-        tile = Tile(*(np.ravel(part)[index] for part in self.tile.parts))
-        return tile, np.ravel(self.splits)[index]
-
-
-def chosen_time(
-    product: Product,
-    choices: Choices,
-    unit_rate: Array,
-    device: DeviceColumns,
-    constants: Constants,
-    *,
-    autotuned: bool = False,
-) -> tuple[Array, Array]:
-    """Seconds of the kernel that a library takes, and its index in `choices`; (devices, ops).
-
-    A library's heuristics take the kernel with the least arithmetic time, padding and waves
-    included; an autotuned run takes the one that is fastest in fact.
-    """
-    tile, splits = choices.tile, choices.splits
-    compute = compute_time(product, tile, splits, unit_rate, device, constants)
-    if autotuned:
-        rank = p_norm(
-            compute,
-            transfer_time(product, tile, splits, device, constants),
-            constants.product_overlap,
-        )
-    else:
-        rank = compute * choices.preference * np.where(splits > 1, 1 + SPLIT_COST, 1.0)
-        if choices.resident.any():
-            rank = rank * choices.tie_break(product, device)
-    with np.errstate(divide="ignore"):
-        rank = rank / choices.usable(product, device)  # by 0 where it would not be considered
-    least = rank.min(axis=0)
-    index = (rank == least).argmax(axis=0)  # the first of them, sooner than argmin finds it
-    if autotuned:
-        return least, index
-    compute = np.take_along_axis(np.broadcast_to(compute, rank.shape), index[None], axis=0)[0]
-    memory = transfer_time(product, *choices.chosen(index), device, constants)
-    time = p_norm(compute, memory, constants.product_overlap)
-    return np.where(np.isfinite(least), time, np.inf), index

@@ -28,6 +28,7 @@ from costmodel.roofline.laws.grouped import grouped_efficiency
 from costmodel.roofline.laws.issue import issue_share
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
+from costmodel.roofline.laws.overlap import p_norm
 from costmodel.roofline.laws.pointwise import row_seconds
 from costmodel.roofline.laws.power import flop_energy, sustained_clock
 from costmodel.roofline.operators import OperatorColumns, select
@@ -57,10 +58,7 @@ def gpu_times(
     launch = np.broadcast_to(run.launch(), compute.shape)
     busy = np.maximum(compute, lanes)
     if "overlap" in laws:
-        # The larger is taken out so that powers neither overflow nor vanish.
-        larger = np.maximum(np.maximum(busy, memory), 1e-300)
-        smaller = np.minimum(busy, memory)
-        joined = larger * (1 + (smaller / larger) ** constants.overlap) ** (1 / constants.overlap)
+        joined = p_norm(busy, memory, constants.overlap)
     else:
         joined = np.maximum(busy, memory)
     if (found := run.float32_kernels()) is not None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.gemm import Choices, Tile
+from costmodel.roofline.laws.gemm import Tile
+from costmodel.roofline.laws.selection import Kernels
 
 Array = np.ndarray
 
@@ -27,6 +28,8 @@ THREADS = {
 """Threads of a block by (columns, rows) of its tile."""
 
 SPLITS = (1, 2, 4, 8, 16, 32, 64)
+SPLIT_COST = 0.05
+"""Gain in arithmetic time below which a library does not split the contraction."""
 FULLEST_SPLIT = {6: 8.0, 7: np.inf, 7.5: np.inf, 8: 0.5}
 """Most tiles per unit at which the contraction is split, by generation."""
 
@@ -84,7 +87,7 @@ def generation_key(device: DeviceColumns) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class _Kernels:
+class _Library:
     """What a library offers for one sort of product."""
 
     tiles: Tiles
@@ -99,74 +102,76 @@ class _Kernels:
     """Whether resident blocks decide ties, on Pascal."""
 
 
-_LINEAR = _Kernels(
+_LINEAR = _Library(
     LINEAR_TILES, SPLITS, GP100_PREFERENCE, ALIGNED_ONLY_PASCAL, FULLEST_PASCAL, True
 )
-_BATCHED = _Kernels(BATCHED_TILES)
-_WINOGRAD = _Kernels(WINOGRAD_TILES)
-_IMPLICIT = _Kernels(IMPLICIT_TILES, (1, 4))
+_BATCHED = _Library(BATCHED_TILES)
+_WINOGRAD = _Library(WINOGRAD_TILES)
+_IMPLICIT = _Library(IMPLICIT_TILES, (1, 4))
 
 
-def linear_choices(device: DeviceColumns) -> Choices:
-    """Kernels for one product with both operands along the contraction."""
-    return _choices(_LINEAR, device)
+def linear_kernels(device: DeviceColumns) -> Kernels:
+    """For one product with both operands along the contraction."""
+    return _kernels(_LINEAR, device)
 
 
-def batched_choices(device: DeviceColumns) -> Choices:
-    """Kernels for batches of products."""
-    return _choices(_BATCHED, device)
+def batched_kernels(device: DeviceColumns) -> Kernels:
+    """For batches of products."""
+    return _kernels(_BATCHED, device)
 
 
-def winograd_choices(device: DeviceColumns) -> Choices:
-    """Kernels for the products of unfused Winograd."""
-    return _choices(_WINOGRAD, device)
+def winograd_kernels(device: DeviceColumns) -> Kernels:
+    """For the products of unfused Winograd."""
+    return _kernels(_WINOGRAD, device)
 
 
-def implicit_choices(device: DeviceColumns) -> Choices:
-    """Kernels of implicit convolutions."""
-    return _choices(_IMPLICIT, device)
+def implicit_kernels(device: DeviceColumns) -> Kernels:
+    """For implicit convolutions."""
+    return _kernels(_IMPLICIT, device)
 
 
-def _choices(kernels: _Kernels, device: DeviceColumns) -> Choices:
+def _kernels(library: _Library, device: DeviceColumns) -> Kernels:
     key = generation_key(device)
     narrow = (key == 6) & (device.vector_lanes <= 64)
-    return _choices_of(kernels, key.shape, (*key.flat,), (*narrow.flat,))
+    return _kernels_of(library, key.shape, (*key.flat,), (*narrow.flat,))
 
 
 @lru_cache(maxsize=256)
-def _choices_of(
-    kernels: _Kernels, shape: tuple[int, ...], keys: tuple[float, ...], narrow: tuple[bool, ...]
-) -> Choices:
-    """Every kernel that a generation has, and on which devices it is available."""
-    key = np.array(keys).reshape(shape)
-    table = kernels.tiles
-    tiles = dict.fromkeys(tile for offered in table.values() for tile in offered)
-    choices = [(tile, split) for tile in tiles for split in kernels.splits]
-    axes = (-1, *(1,) * key.ndim)
+def _kernels_of(
+    library: _Library, shape: tuple[int, ...], keys: tuple[float, ...], narrow: tuple[bool, ...]
+) -> Kernels:
+    """Every kernel that one of the devices has, and on which it is available.
+
+    `shape` is that of device columns and ends with an axis of length 1, here (..., kernels).
+    """
+    key, offered = np.array(keys).reshape(shape), library.tiles
+    tiles = dict.fromkeys(tile for k in offered if k in keys for tile in offered[k])
+    names = [(tile, split) for tile in tiles for split in library.splits]
 
     def column(values: list[Any]) -> Array:
-        return np.array(values).reshape(axes)
+        return np.array(values)
 
-    available: Array = np.zeros((len(choices), *shape), dtype=bool)
-    for generation, offered in table.items():
-        available |= column([tile in offered for tile, _ in choices]) & (key == generation)
-    split = column([split for _, split in choices])
+    available = np.zeros((*shape[:-1], len(names)), dtype=bool)
+    for generation, own in offered.items():
+        available |= column([tile in own for tile, _ in names]) & (key == generation)
+    split = column([split for _, split in names])
     fullest = np.select([key == k for k in FULLEST_SPLIT], list(FULLEST_SPLIT.values()))
     limit = np.where(
-        key == 6, column([kernels.fullest.get(tile, np.inf) for tile, _ in choices]), np.inf
+        key == 6, column([library.fullest.get(tile, np.inf) for tile, _ in names]), np.inf
     )
-    resident = column([RESIDENT_PASCAL[THREADS[tile]] for tile, _ in choices])
-    preferred = column([kernels.preference.get(tile, 1.0) for tile, _ in choices])
-    return Choices(
+    resident = column([RESIDENT_PASCAL[THREADS[tile]] for tile, _ in names])
+    preferred = column([library.preference.get(tile, 1.0) for tile, _ in names])
+    split_cost = np.where(split > 1, 1 + SPLIT_COST, 1.0)
+    return Kernels(
         Tile(
-            column([tile[0] for tile, _ in choices]),
-            column([tile[1] for tile, _ in choices]),
-            column([THREADS[tile] for tile, _ in choices]),
+            column([tile[0] for tile, _ in names]),
+            column([tile[1] for tile, _ in names]),
+            column([THREADS[tile] for tile, _ in names]),
         ),
         split,
         available,
         np.minimum(np.where(split == 1, np.inf, fullest), limit),
-        np.where(np.array(narrow).reshape(shape), preferred, 1.0),
-        (key == 6) & column([tile in kernels.aligned_only for tile, _ in choices]),
-        np.where((key == 6) & kernels.weighs_resident, resident, 0.0),
+        np.where(np.array(narrow).reshape(shape), preferred, 1.0) * split_cost,
+        (key == 6) & column([tile in library.aligned_only for tile, _ in names]),
+        np.where((key == 6) & library.weighs_resident, resident, 0.0),
     )

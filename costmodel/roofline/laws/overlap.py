@@ -13,8 +13,8 @@ def p_norm(first: Array, second: Array, exponent: float) -> Array:
     p = 1 is no overlap, p to infinity perfect overlap; never below the longer of the two.
     """
     longer = np.maximum(first, second)
-    shorter = np.minimum(first, second)
-    joined: Array = np.asarray(shorter / np.maximum(longer, 1e-300))
+    joined: Array = np.asarray(np.minimum(first, second))
+    joined /= np.maximum(longer, 1e-300)
     joined **= exponent
     joined += 1.0
     joined **= 1 / exponent
