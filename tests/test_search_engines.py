@@ -127,6 +127,51 @@ def test_dask_loses_nothing_when_a_worker_is_killed(
     assert (computed, failures, kept) == (16, {}, 16)
 
 
+RAY_CHILD = """
+import json, sys
+from pathlib import Path
+import ray
+from costmodel.search.engines import workers
+from costmodel.search.store import ResultStore
+from costmodel.search.sweeping import cases_of, run_sweep
+
+store = ResultStore(Path(sys.argv[1]))
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+address = ray.get_runtime_context().gcs_address
+told = []
+with workers("ray", address, jobs=2) as made:
+    cases = cases_of(sys.argv[2].split(","), ["v100-sxm2", "t4"], [1, 8])
+    outcome = run_sweep(cases, store, made, lambda done, total: told.append(done))
+    numbers = list(made.map(divmod, [(n, 7) for n in range(20)]))
+print(json.dumps([outcome.rows, outcome.computed, outcome.failures, len(store), told, numbers]))
+"""
+
+
+def test_ray_gives_the_same(plain: Any, cache: Path, tmp_path: Path) -> None:
+    """A cluster of two processors on this machine, reached by its address."""
+    pytest.importorskip("ray", reason="pip install ray")
+    script = tmp_path / "child.py"
+    script.write_text(RAY_CHILD)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "store"), ",".join(SOURCES)],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows, computed, failures, kept, told, numbers = json.loads(done.stdout.splitlines()[-1])
+    assert rows == plain.rows
+    assert (computed, failures, kept, told) == (16, {}, 16, [4, 8, 12, 16])
+    assert numbers == [list(divmod(n, 7)) for n in range(20)]
+
+
+def test_ray_says_at_once_that_nobody_listens() -> None:
+    pytest.importorskip("joblib", reason="needs the extra `search`")
+    pytest.importorskip("ray", reason="pip install ray")
+    expected = "ray at 127.0.0.1:1: no cluster answers"
+    with pytest.raises(UsageError, match=expected), workers("ray", "127.0.0.1:1"):
+        pass
+
+
 def test_a_search_in_two_processes_finds_the_same() -> None:
     pytest.importorskip("joblib", reason="needs the extra `search`")
     pytest.importorskip("moocore", reason="needs the extra `search`")

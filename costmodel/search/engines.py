@@ -5,12 +5,14 @@ dask   the workers of a Dask scheduler, by its address; without one, two process
 ray    the nodes of a Ray cluster, by its address
 
 All three are joblib's back ends. Work is cut into calls that depend on nothing but their
-arguments, so a call whose worker dies is simply made again by the engine.
+arguments, so that Dask makes a call again whose worker died. The others end with an error then;
+what a store was given by that time is not worked out again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,9 @@ from typing import Any
 from costmodel.errors import UsageError
 
 ENGINES = ("loky", "dask", "ray")
+
+CALLS_PER_WORKER = 4
+"""Of an engine that gives no results before all of a round are done."""
 
 Progress = Callable[[int, int], None]
 """Told how much of how much is done."""
@@ -33,12 +38,22 @@ class Workers:
     def map(
         self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
     ) -> Iterator[Any]:
-        """Results of the calls, in the order of their arguments, as they become known."""
-        from joblib import Parallel, delayed
+        """Results of the calls, in the order of their arguments, as they become known.
 
-        calls: Iterable[Any] = (delayed(function)(*each) for each in arguments)
-        parallel = Parallel(n_jobs=self.jobs, return_as="generator", batch_size=1)
-        return iter(parallel(calls))
+        Ray's back end gives results only when all calls are done, so it gets a few at a time.
+        """
+        from joblib import Parallel, delayed, effective_n_jobs
+
+        def made(calls: Sequence[tuple[Any, ...]], return_as: str) -> Iterator[Any]:
+            parallel = Parallel(n_jobs=self.jobs, return_as=return_as, batch_size=1)
+            yield from parallel(delayed(function)(*each) for each in calls)
+
+        if self.engine != "ray":
+            yield from made(arguments, "generator")
+            return
+        size = CALLS_PER_WORKER * max(effective_n_jobs(self.jobs), 1)
+        for start in range(0, len(arguments), size):
+            yield from made(arguments[start : start + size], "list")
 
 
 @contextmanager
@@ -83,14 +98,32 @@ def _connected(engine: str, address: str | None) -> Iterator[None]:
         ray = _need("ray", "ray")
         from ray.util.joblib import register_ray
 
+        _check_listening(address)
+        known = ray.is_initialized()
         try:
             ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-        except ConnectionError as error:
-            raise UsageError(f"ray at {address}: no cluster answers ({error})") from error
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise UsageError(f"ray at {address}: no cluster answers ({text})") from error
         register_ray()
-        yield
+        try:
+            yield
+        finally:
+            if not known:
+                ray.shutdown()
     else:
         yield
+
+
+def _check_listening(address: str | None) -> None:
+    """Ray asks a place where nobody listens for minutes before it gives up."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # none, or a word of Ray's own such as "auto"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"ray at {address}: no cluster answers ({error})") from error
 
 
 def _need(package: str, extra: str) -> Any:
