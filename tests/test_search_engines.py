@@ -127,6 +127,20 @@ def test_dask_loses_nothing_when_a_worker_is_killed(
     assert (computed, failures, kept) == (16, {}, 16)
 
 
+def die(number: int) -> int:
+    """As a process does that the system has no memory left for."""
+    if number == 3:
+        os.kill(os.getpid(), 9)
+    return number
+
+
+def test_a_worker_of_loky_that_dies_is_told_in_a_line() -> None:
+    pytest.importorskip("joblib", reason="needs the extra `search`")
+    expected = "engine loky: a worker died .*ask again to go on"
+    with pytest.raises(UsageError, match=expected), workers("loky", jobs=2) as made:
+        list(made.map(die, [(number,) for number in range(8)]))
+
+
 RAY_CHILD = """
 import json, sys
 from pathlib import Path
@@ -143,7 +157,8 @@ with workers("ray", address, jobs=2) as made:
     cases = cases_of(sys.argv[2].split(","), ["v100-sxm2", "t4"], [1, 8])
     outcome = run_sweep(cases, store, made, lambda done, total: told.append(done))
     numbers = list(made.map(divmod, [(n, 7) for n in range(20)]))
-print(json.dumps([outcome.rows, outcome.computed, outcome.failures, len(store), told, numbers]))
+found = [outcome.rows, outcome.computed, outcome.failures, len(store), told, numbers]
+Path(sys.argv[3]).write_text(json.dumps(found))  # Ray itself writes on stdout
 """
 
 
@@ -152,13 +167,14 @@ def test_ray_gives_the_same(plain: Any, cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="pip install ray")
     script = tmp_path / "child.py"
     script.write_text(RAY_CHILD)
+    found = tmp_path / "found.json"
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "store"), ",".join(SOURCES)],
+        [sys.executable, str(script), str(tmp_path / "store"), ",".join(SOURCES), str(found)],
         capture_output=True, text=True, check=False,
         env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rows, computed, failures, kept, told, numbers = json.loads(done.stdout.splitlines()[-1])
+    rows, computed, failures, kept, told, numbers = json.loads(found.read_text())
     assert rows == plain.rows
     assert (computed, failures, kept, told) == (16, {}, 16, [4, 8, 12, 16])
     assert numbers == [list(divmod(n, 7)) for n in range(20)]

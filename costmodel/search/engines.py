@@ -41,7 +41,21 @@ class Workers:
         """Results of the calls, in the order of their arguments, as they become known.
 
         Ray's back end gives results only when all calls are done, so it gets a few at a time.
+
+        Raises:
+            UsageError: if a worker dies and the engine does not make its call again.
         """
+        try:
+            yield from self._results(function, arguments)
+        except _deaths(self.engine) as error:
+            raise UsageError(
+                f"engine {self.engine}: a worker died ({type(error).__name__}); what --store was "
+                "given is kept, ask again to go on, with fewer --jobs if memory ran out"
+            ) from error
+
+    def _results(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
         from joblib import Parallel, delayed, effective_n_jobs
 
         def made(calls: Sequence[tuple[Any, ...]], return_as: str) -> Iterator[Any]:
@@ -113,6 +127,21 @@ def _connected(engine: str, address: str | None) -> Iterator[None]:
                 ray.shutdown()
     else:
         yield
+
+
+def _deaths(engine: str) -> tuple[type[Exception], ...]:
+    """What an engine raises when it lost a worker for good."""
+    if engine == "loky":
+        from concurrent.futures.process import BrokenProcessPool
+
+        return (BrokenProcessPool,)
+    if engine == "dask":
+        from distributed import KilledWorker
+
+        return (KilledWorker,)
+    from ray.exceptions import RayError
+
+    return (RayError,)
 
 
 def _check_listening(address: str | None) -> None:
