@@ -25,6 +25,8 @@ from costmodel.formulas.symbols import symbol
 from costmodel.formulas.valid_taps import bind_valid_convolution
 from costmodel.graph import Graph, Op, TensorSpec
 
+_SIGMOID, _TANH = ACTIVATION_FLOPS["sigmoid"], ACTIVATION_FLOPS["tanh"]
+
 
 def x(*shape, dtype="float32", strides=None, storage=7):
     """Data."""
@@ -208,6 +210,25 @@ CASES = [
      {"interpolation_mode": 1}, (0, 12 + 2 + 1, 4 * 4, 4)),
     ("grid_sampler_2d", [x(1, 1, 9, 9), x(1, 1, 1, 2)], [y(1, 1, 1, 1)],
      {"interpolation_mode": 2}, (0, 8 + 16 + 31, 4 * 18, 4)),
+    # 4 places: 2 coordinates of 4 and their scale, 4 weights; 12 samples with 4 neighbours each: a
+    # product and a sum into the image, two products and a sum into each coordinate.
+    ("grid_sampler_2d_backward", [x(1, 3, 2, 2), x(1, 3, 5, 5), x(1, 2, 2, 2)],
+     [y(1, 3, 5, 5), y(1, 2, 2, 2)], {},
+     (0, 4 * (2 * 4 + 4 + 2) + 12 * 4 * (2 + 2 * 3), 4 * (12 + 48 + 8), 4 * (48 + 8))),
+    ("grid_sampler_3d_backward", [x(1, 1, 1, 1, 1), x(1, 1, 2, 2, 2), x(1, 1, 1, 1, 3)],
+     [y(1, 1, 1, 1, 3)], {"interpolation_mode": 1, "output_mask": [False, True]},
+     (0, 12 + 2 + 3 + 9, 4 * (1 + 1 + 3), 4 * 3)),
+    # Two samples of 5: four sums, three gates and two tanh, c' and h'; biases twice.
+    ("_thnn_fused_lstm_cell", [x(2, 20), x(2, 20), x(2, 5), w(20), w(20)],
+     [y(2, 5), y(2, 5), y(2, 20)], {},
+     (0, 10 * (4 + 3 * _SIGMOID + 2 * _TANH + 4 + 8), 4 * (90 + 40), 4 * 60)),
+    ("_thnn_fused_lstm_cell_backward_impl", [x(2, 5), None, x(2, 5), x(2, 5), x(2, 20)],
+     [y(2, 20), y(2, 5)], {"has_bias": False}, (0, 10 * (_TANH + 22), 4 * 70, 4 * 50)),
+    ("_thnn_fused_gru_cell", [x(2, 15), x(2, 15), x(2, 5), None, None], [y(2, 5), y(2, 25)], {},
+     (0, 10 * (2 * (1 + _SIGMOID) + 2 + _TANH + 3), 4 * 70, 4 * 60)),
+    ("_thnn_fused_gru_cell_backward", [x(2, 5), x(2, 25)],
+     [y(2, 15), y(2, 15), y(2, 5), w(15), w(15)], {"has_bias": True},
+     (0, 10 * (15 + 6), 4 * 60, 4 * (70 + 30))),
     ("quantize_per_tensor", [x(6), w(), w(dtype="int64")], [y(6, dtype="qint8")], {},
      (0, 30, 24 + 12, 6)),
     ("dequantize", [x(6, dtype="qint8")], [y(6)], {}, (0, 12, 6, 24)),
@@ -247,6 +268,16 @@ CASES = [
     ("costmodel::selective_scan", [x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4)],
      [y(2, 4, 3), y(2, 4, 3)], {},
      (24 * 7, 24 * 31, 4 * (24 + 24 + 18 + 18 + 12 + 4), 4 * 24)),
+    # Its gradient, per state: those again, the rest of 7 MACs, 3 products; per channel 3 MACs and 2
+    # products; y again for the gate's.
+    ("costmodel::selective_scan_backward",
+     [x(2, 4, 3), x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4), x(2, 4, 3), w(4)],
+     [], {},
+     (24 * (7 * 3 + 3) + 24 * 4,
+      24 * (3 * 13 + 2) + 24 * (2 + ACTIVATION_FLOPS["softplus"]
+                                + GRADIENT_FLOPS["softplus_backward"])
+      + 24 * (2 + ACTIVATION_FLOPS["silu"] + GRADIENT_FLOPS["silu_backward"]),
+      4 * (3 * 24 + 36 + 16 + 24 + 4), 4 * (2 * 24 + 36 + 16 + 24 + 4))),
     ("costmodel::wkv", [w(4), w(4), x(2, 3, 4), x(2, 3, 4)], [y(2, 3, 4)], {},
      (0, 24 * (2 * (1 + 1 + 2 + 2 * 8 + 2 + 1 + 1 + 1) + 4), 4 * (48 + 8), 96)),
     # Integers: an output is requantised by a product, a sum and three comparisons, a real one is

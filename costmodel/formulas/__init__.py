@@ -16,6 +16,7 @@ from costmodel.formulas import einsum as einsum
 from costmodel.formulas import elementwise as elementwise
 from costmodel.formulas import flash_attention as flash_attention
 from costmodel.formulas import fourier as fourier
+from costmodel.formulas import fused_cells as fused_cells
 from costmodel.formulas import gather as gather
 from costmodel.formulas import loss as loss
 from costmodel.formulas import matmul as matmul
@@ -33,6 +34,7 @@ from costmodel.formulas import recurrent as recurrent
 from costmodel.formulas import reduction as reduction
 from costmodel.formulas import resize as resize
 from costmodel.formulas import scan as scan
+from costmodel.formulas import scan_gradients as scan_gradients
 from costmodel.formulas import softmax as softmax
 from costmodel.formulas import transposed_convolution as transposed_convolution
 from costmodel.formulas import valid_taps as valid_taps

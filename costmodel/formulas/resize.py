@@ -68,6 +68,29 @@ def grid_sample(n: S, c: S, p_in: S, p_out: S, d: S, k: S, b_x: S, b_y: S) -> Co
     )
 
 
+@formula(
+    "grid_sample_backward",
+    kind="elementwise",
+    source="Jaderberg et al., Spatial transformer networks (2015), equations 6 and 7",
+)
+def grid_sample_backward(
+    n: S, c: S, p_in: S, p_out: S, d: S, k: S, grad_x: S, b_x: S, b_y: S
+) -> Cost:
+    """Gradients of the coordinates, and with grad_x = 1 of the image, for p_out places each.
+
+    Places and weights are made again. Per channel and neighbour: its weight times the gradient is
+    added to the image's; its value times the gradient times the slope of the weight to each of the
+    d coordinates', which are scaled to pixels at the end.
+    """
+    places = n * p_out
+    return Cost(
+        other_flops=places * (d * COORDINATE_FLOPS + (d - 1) * k + d)
+        + places * c * k * (2 * grad_x + d * flops(mul=2, add=1)),
+        bytes_read=(places * c + n * c * p_in + places * d) * b_x,
+        bytes_written=(grad_x * n * c * p_in + places * d) * b_y,
+    )
+
+
 def _resize(neighbours: int) -> Binder:
     def binder(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
         x, y = required(op, inputs, 0)[0], outputs[0]
@@ -135,14 +158,24 @@ for _name, _width in {"_upsample_bilinear2d_aa": 2, "_upsample_bicubic2d_aa": 4}
     binds(f"aten::{_name}_backward")(_antialiased_gradient(_width))
 
 
-@binds("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler")
-def bind_grid_sample(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
-    """Modes: 0 linear, 1 nearest, 2 cubic."""
-    x, y = required(op, inputs, 0)[0], outputs[0]
+def _sampled(op: Op, x: TensorSpec, places: int) -> dict[str, Any]:
+    """Sizes of a sampling of x at so many places per image. Modes: 0 linear, 1 nearest, 2 cubic."""
     n, c, *space = x.shape
     rank = len(space)
     k = {0: 2, 1: 1, 2: 4}[op.attrs.get("interpolation_mode", 0)] ** rank
-    p_out = prod(y.shape[2:])
-    return bind(
-        "grid_sample", n=n, c=c, p_in=smallest(prod(space), p_out * k), p_out=p_out, d=rank, k=k
-    )
+    p_in = smallest(prod(space), places * k)
+    return {"n": n, "c": c, "p_in": p_in, "p_out": places, "d": rank, "k": k}
+
+
+@binds("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler")
+def bind_grid_sample(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    x = required(op, inputs, 0)[0]
+    return bind("grid_sample", **_sampled(op, x, prod(outputs[0].shape[2:])))
+
+
+@binds("aten::grid_sampler_2d_backward", "aten::grid_sampler_3d_backward")
+def bind_grid_sample_backward(op: Op, inputs: Inputs, outputs: Outputs) -> Binding:
+    grad, x = required(op, inputs, 0, 1)
+    wanted = op.attrs.get("output_mask", (True, True))[0]
+    sizes = _sampled(op, x, prod(grad.shape[2:]))
+    return bind("grid_sample_backward", **sizes, grad_x=int(wanted))

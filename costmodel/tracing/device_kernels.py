@@ -17,6 +17,10 @@ from costmodel.tracing.rules import attention_output
 
 _CONVOLUTIONS = (F.conv2d, torch.conv2d)
 _GROUP_NORMS = (F.group_norm, torch.group_norm)
+_ASKS_DRIVER = (
+    torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu, torch.grid_sampler, F.grid_sample,
+)  # fmt: skip
+"""Functions that ask the GPU's driver whether cuDNN takes them, unless cuDNN is switched off."""
 
 
 class Attention(NamedTuple):
@@ -51,7 +55,8 @@ class DeviceKernels(TorchFunctionMode):
     Scaled-dot-product attention is recorded as the one operator it is; left alone it would break
     up into whatever the machine at hand would run. On GPUs, group norm has no channels-last kernel:
     it copies its input and gives a contiguous result; a convolution of which either operand is
-    channels-last runs so, and copies an input that is not or that leaves gaps.
+    channels-last runs so, and copies an input that is not or that leaves gaps. What asks a driver
+    that need not be here runs as it does without cuDNN: recurrent layers step by step.
     """
 
     def __init__(self, listener: Listener, device_type: str) -> None:
@@ -68,6 +73,9 @@ class DeviceKernels(TorchFunctionMode):
                 args = (args[0].contiguous(), *args[1:])
             elif func in _CONVOLUTIONS and len(args) > 1:
                 args = (self._image(args[0], args[1]), *args[1:])
+            elif func in _ASKS_DRIVER:
+                with torch.backends.cudnn.flags(enabled=False):
+                    return func(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
     def _image(self, image: Tensor, weight: Tensor) -> Tensor:

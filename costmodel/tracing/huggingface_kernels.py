@@ -2,7 +2,8 @@
 
 On a GPU with the kernel package installed the library calls it; elsewhere it walks along the
 sequence in Python, a dozen small operators per token. Tensors without values take the kernel: one
-operator of the graph, `costmodel::selective_scan` (Mamba) or `costmodel::wkv` (RWKV).
+operator of the graph, `costmodel::selective_scan` (Mamba) or `costmodel::wkv` (RWKV). The gradient
+of the former is one operator too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from torch._subclasses.fake_tensor import FakeTensor
 _SCHEMAS = (
     "selective_scan(Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
     "Tensor? delta_bias, bool softplus) -> (Tensor, Tensor)",
+    "selective_scan_backward(Tensor grad, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, "
+    "Tensor? D, Tensor? z, Tensor? delta_bias) -> Tensor[]",
     "wkv(Tensor time_decay, Tensor time_first, Tensor key, Tensor value) -> Tensor",
 )
 
 
 def use_kernels(model: nn.Module) -> None:
-    """Let a model's recurrences be the fused kernels when it runs without values or gradients."""
+    """Let a model's recurrences be the fused kernels when it runs without values or gradients.
+
+    A training step runs so the first time; gradients come when what it called is called again.
+    """
     replaced = {
         "mamba_selective_scan": _selective_scan,
         "rwkv_linear_attention": _wkv,
@@ -45,6 +51,14 @@ def _register() -> Any:
     for schema in _SCHEMAS:
         library.define(schema)
     library.impl("selective_scan", _selective_scan_shapes, "Meta")
+    library.impl(
+        "selective_scan_backward",
+        lambda grad, *saved: [torch.empty_like(t) for t in saved if t is not None],
+        "Meta",
+    )
+    torch.library.register_autograd(
+        "costmodel::selective_scan", _scan_gradients, setup_context=_keep, lib=library
+    )
     library.impl("wkv", lambda time_decay, time_first, key, value: torch.empty_like(key), "Meta")
     return library
 
@@ -54,6 +68,17 @@ def _selective_scan_shapes(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x (n, channels, steps), A (channels, states): the output and the last state."""
     return torch.empty_like(x), x.new_empty((*x.shape[:-1], A.shape[-1]))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:-1])
+
+
+def _scan_gradients(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Gradients of all tensors that were given; the last state has none here."""
+    saved = ctx.saved_tensors
+    found = iter(torch.ops.costmodel.selective_scan_backward(grad, *saved))
+    return (*(None if tensor is None else next(found) for tensor in saved), None)
 
 
 def _selective_scan(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,10 +19,12 @@ from torch._subclasses.fake_tensor import FakeTensor
 def answer_without_values() -> None:
     """Make the library ask no values of tensors on the meta device."""
     from transformers import PreTrainedModel, masking_utils
+    from transformers.integrations import moe
 
     _answered(masking_utils, "find_packed_sequence_indices", 0, lambda *_: None)
     _answered(PreTrainedModel, "warn_if_padding_and_no_attention_mask", 1, lambda *_: None)
     _answered(torch, "_check_tensor_all_with", 1, lambda *_: None)
+    _answered(moe, "_can_use_grouped_mm", 0, lambda *_: True)
     for name in ("_ignore_causal_mask_sdpa", "_ignore_bidirectional_mask_sdpa"):
         _unpadded(masking_utils, name)
 

@@ -26,11 +26,12 @@ from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import tensors_in
 from costmodel.tracing.tape import Tape, Weight
 from costmodel.tracing.training_attention import RECORDER
-from costmodel.tracing.training_forward import Call, CallRecorder, Replay
+from costmodel.tracing.training_forward import CallRecorder, Replay
 from costmodel.tracing.training_graph import batched_sizes, reused_memory, split_gradients
 from costmodel.tracing.training_optimizer import make_optimizer
 from costmodel.tracing.training_recorder import TrainingRecorder
 from costmodel.tracing.training_step import TrainingStep
+from costmodel.tracing.training_values import TrainingValues
 
 Loss = Callable[[Any], Tensor]
 """From what the model returns to a number."""
@@ -133,8 +134,9 @@ class _Run(NamedTuple):
     def trace(self, model: nn.Module, inputs: Any, title: str, batch: int) -> Graph:
         """The graph of a step with these inputs, as it was recorded."""
         step = self.step
-        calls, fakes, given, loss = self._record_forward(model, inputs)
-        tape = Tape(fakes)
+        forward, fakes, given, loss = self._record_forward(model, inputs)
+        calls, tape = forward.calls, Tape(fakes)
+        tape.bounds = forward.bounds
         replay = Replay(tape.paths)
         parameters = replay.parameters(fakes)
         trained = [p for p in parameters.values() if p.requires_grad]
@@ -170,16 +172,17 @@ class _Run(NamedTuple):
             weights=weights,
             states=states,
             batch=max(batch, 1),
-            rung="fake",
+            rung="bounded" if tape.bounds.assumed else "fake",
             conditions={
                 "mode": "train", "optimizer": step.optimizer or "", "step": str(step),
                 "autocast": self.autocast or "", "layout": self.layout,
+                **({"assumptions": list(tape.bounds.assumed)} if tape.bounds.assumed else {}),
             },
         )  # fmt: skip
 
     def _record_forward(
         self, model: nn.Module, inputs: Any
-    ) -> tuple[list[Call], nn.Module, Any, Tensor]:
+    ) -> tuple[CallRecorder, nn.Module, Any, Tensor]:
         """The calls of forward and loss; the model and inputs they were made with; the loss."""
         from costmodel.tracing.eager import _map_tensors
 
@@ -193,9 +196,10 @@ class _Run(NamedTuple):
             autocasting(self.device_type, self.autocast),
             calls,
             DeviceKernels(calls, self.device_type),
+            TrainingValues(calls.bounds),
         ):
             loss = self.loss(fakes(*given[0], **given[1]))
-        return calls.calls, fakes, given, loss
+        return calls, fakes, given, loss
 
 
 def _states(

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from costmodel.errors import TraceError
+from costmodel.tracing.bounds import Bounds
 from costmodel.tracing.device_kernels import Attention
 from costmodel.tracing.modules import ModulePaths
 from costmodel.tracing.recorder import Resting, tensors_in
@@ -45,12 +47,15 @@ class CallRecorder(Resting, TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.paths = paths
+        self.bounds = Bounds()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        result = self.bounds.answer(func, args, kwargs)
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
         if not self.depth and tensors_in(result):
             self.calls.append(Call(func, args, kwargs, result, self.paths.current))
         return result
@@ -106,6 +111,7 @@ class Replay:
                 recorder.repeated = function, call.result
                 args, kwargs = tree_map(self.of, (call.args, call.kwargs))
                 result = function(*args, **kwargs)
+                _require_gradient(function, result)
                 pairs = zip(tensors_in(call.result), tensors_in(result), strict=False)
                 for recorded, tensor in pairs:
                     self._known[id(recorded)] = tensor
@@ -127,3 +133,15 @@ class Replay:
             return found
 
         return run
+
+
+def _require_gradient(function: Any, result: Any) -> None:
+    """Refuse an operator of which the framework knows no gradient: its work would be left out.
+
+    Raises:
+        TraceError: with the operator's name.
+    """
+    for tensor in tensors_in(result):
+        node = tensor.grad_fn
+        if node is not None and "NotImplemented" in node.name():
+            raise TraceError(f"{function}: has no gradient, so that it cannot be trained")

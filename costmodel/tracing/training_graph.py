@@ -28,7 +28,8 @@ def batched_sizes(graph: Graph, other: Graph) -> Graph:
             "the operators change with the batch size, so that what grows with it is known only "
             "by dataflow: memory and time at other batches than the traced one are uncertain"
         )
-        return replace(graph, conditions={**graph.conditions, "assumptions": [note]})
+        assumptions = [*graph.conditions.get("assumptions", ()), note]
+        return replace(graph, conditions={**graph.conditions, "assumptions": assumptions})
     tensors = tuple(
         spec._replace(batched=spec.shape != elsewhere.shape)
         for spec, elsewhere in zip(graph.tensors, other.tensors, strict=True)

@@ -45,7 +45,9 @@ class TrainingRecorder(Recorder):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        result = None if func._schema.name in _FUSED else func(*args, **kwargs)
+        result = self.tape.bounds.answer(func, args, kwargs)
+        if result is NotImplemented:
+            result = None if func._schema.name in _FUSED else func(*args, **kwargs)
         if self.depth:
             return result
         if self.repeated is not None and func is self.repeated[0] and is_fresh(func):
