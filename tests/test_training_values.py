@@ -119,6 +119,12 @@ def test_sampling_a_grid_needs_no_driver() -> None:
     assert {"aten::grid_sampler_2d", "aten::grid_sampler_2d_backward"} <= found
 
 
+def test_a_detector_is_refused_in_a_line() -> None:
+    pytest.importorskip("torchvision", reason="the zoo extra")
+    with pytest.raises(TraceError, match=r"ssdlite.*training step of a detector is not traced"):
+        cm.load_graph("torchvision:ssdlite320_mobilenet_v3_large", 2, mode="train")
+
+
 # ------------------------------------------------------------- kernels of transformers
 
 

@@ -31,7 +31,7 @@ from costmodel.tracing.rules import no_dispatch
 def detection_bounds(model: nn.Module, bounds: Bounds) -> Iterator[None]:
     """Apply the bounds of a torchvision detector while it runs; nothing for other models."""
     library = sys.modules.get("torchvision.models.detection")
-    if library is None or not _is_detector(model):
+    if library is None or not is_detector(model):
         yield
         return
     import torchvision
@@ -60,7 +60,8 @@ def detection_bounds(model: nn.Module, bounds: Bounds) -> Iterator[None]:
         yield
 
 
-def _is_detector(model: nn.Module) -> bool:
+def is_detector(model: nn.Module) -> bool:
+    """Whether a model is, or holds, one of torchvision's detectors."""
     return any(type(m).__module__.startswith("torchvision.models.detection")
                for m in model.modules())  # fmt: skip
 

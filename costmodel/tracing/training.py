@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.checkpointing import run_checkpointed
+from costmodel.tracing.detection import is_detector
 from costmodel.tracing.device_kernels import DeviceKernels
 from costmodel.tracing.device_typed import autocasting, fake_copy
 from costmodel.tracing.modules import ModulePaths
@@ -62,7 +63,8 @@ def trace_training_step(
         device_type: whose autocast policy and operators apply, "cuda" or "cpu".
 
     Raises:
-        TraceError: if forward or backward fails, with the place in the model and the shapes.
+        TraceError: if forward or backward fails, with the place in the model and the shapes; for
+            a detector of torchvision.
         UsageError: for settings that make no sense, or checkpointing of a model without blocks.
     """
     from costmodel.tracing.eager import _as_input, _describe
@@ -77,6 +79,11 @@ def trace_training_step(
     tensors = tensors_in((args, kwargs))
     batch = int(tensors[0].shape[0]) if tensors and tensors[0].dim() else 1
     title = name or type(model).__name__
+    if is_detector(model):
+        raise TraceError(
+            f"{title}: the training step of a detector is not traced, since which boxes its loss "
+            "compares depends on values; trace its inference, or the training of its backbone"
+        )
 
     run = _Run(step or TrainingStep(), loss or default_loss, autocast, layout, device_type)
 
