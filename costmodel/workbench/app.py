@@ -14,7 +14,7 @@ from costmodel.workbench import answers
 from costmodel.workbench.answers import APPLIED, CHOICES, CONTROLS, Onnx
 from costmodel.workbench.document import INDEX
 from costmodel.workbench.exports import add_exports
-from costmodel.workbench.layout import DESIGN, DRAWN_IN_SIGHT, EXPORTS, SLIDERS, page
+from costmodel.workbench.layout import DESIGN, DRAWN_IN_SIGHT, PAINTED, SLIDERS, page
 from costmodel.workbench.server import protect
 from costmodel.workbench.state import TABS
 from costmodel.workbench.uploads import MAX_BYTES, Uploads
@@ -49,9 +49,14 @@ def _in_the_browser(app: Dash) -> None:
     """What needs no server: `assets/workbench.js`."""
     app.clientside_callback(
         ClientsideFunction("workbench", "shown"),
-        *(Output(f"shown-{name}", "children") for name in SLIDERS),
         *(Input(name, "value") for name in SLIDERS),
     )
+    for places in PAINTED:
+        app.clientside_callback(
+            ClientsideFunction("workbench", "paint"),
+            *(Input(f"painted-{name}", "data") for name in places),
+            prevent_initial_call=True,
+        )
     app.clientside_callback(
         ClientsideFunction("workbench", "screen"),
         Output("screen", "data"),
@@ -63,8 +68,6 @@ def _in_the_browser(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("workbench", "route"),
         *(Output(f"at-{tab}", "data") for tab in TABS),
-        *(Output(f"export-{name}", "href") for name in EXPORTS),
-        Output("workbench", "data-tab"),
         Input("query", "data"),
     )
     for name in DRAWN_IN_SIGHT:
@@ -96,8 +99,8 @@ def _steering(app: Dash) -> None:
 
 def _design(app: Dash) -> None:
     app.callback(
-        Output("cards", "children"),
-        Output("design-notes", "children"),
+        Output("painted-cards", "data"),
+        Output("painted-design-notes", "data"),
         Output("query", "data"),
         *(Input(name, "value") for name in CONTROLS),
         Input("upload", "data"),
@@ -110,8 +113,8 @@ def _design(app: Dash) -> None:
         prevent_initial_call=True,
     )(answers.draw)
     app.callback(
-        Output("advice", "children"),
-        Output("by-kind", "children"),
+        Output("painted-advice", "data"),
+        Output("painted-by-kind", "data"),
         Output("nearest-text", "children"),
         Output("nearest-row", "hidden"),
         Output("best-row", "hidden"),
@@ -126,7 +129,7 @@ def _design(app: Dash) -> None:
 
 def _other_tabs(app: Dash) -> None:
     app.callback(
-        Output("calculator", "children"),
+        Output("painted-calculator", "data"),
         Output("calculator-figure", "figure"),
         Input("at-calculator", "data"),
         Input("screen", "data"),
@@ -134,7 +137,7 @@ def _other_tabs(app: Dash) -> None:
     )(answers.calculate)
     app.callback(
         Output("scaling-headline", "children"),
-        Output("scaling", "children"),
+        Output("painted-scaling", "data"),
         Output("scaling-figure", "figure"),
         Output("scaled", "data"),
         Input("at-scaling", "data"),
@@ -143,8 +146,8 @@ def _other_tabs(app: Dash) -> None:
     )(answers.scale)
     app.callback(
         Output("devices-problems", "children"),
-        Output("devices", "children"),
-        Output("devices-table", "children"),
+        Output("painted-devices", "data"),
+        Output("painted-devices-table", "data"),
         Output("devices-figure", "figure"),
         Input("at-devices", "data"),
         Input("screen", "data"),
@@ -162,8 +165,8 @@ def _onnx(app: Dash, onnx: Onnx) -> None:
     )(onnx.receive)
     app.callback(
         Output("onnx-problem", "children"),
-        Output("onnx", "children"),
-        Output("onnx-operators", "children"),
+        Output("painted-onnx", "data"),
+        Output("painted-onnx-operators", "data"),
         Output("onnx-figure", "figure"),
         Input("at-onnx", "data"),
         Input("screen", "data"),

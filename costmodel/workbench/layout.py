@@ -21,6 +21,17 @@ DESIGN = ("block", "depth", "width", "resolution", "ratio", "expansion", "patch"
 DRAWN_IN_SIGHT = ("roofline", "blocks", "pareto")
 """Charts that are drawn when they are seen: drawing takes longer than working out what to draw."""
 
+PAINTED = (
+    ("cards", "design-notes"),
+    ("advice", "by-kind"),
+    ("calculator",),
+    ("scaling",),
+    ("devices", "devices-table"),
+    ("onnx", "onnx-operators"),
+)
+"""Places that `assets/workbench.js` fills, those together whose content comes together: hundreds of
+components of Dash would slow every change."""
+
 EXPORTS = {
     "yaml": "Design as YAML",
     "csv": "Operators as CSV",
@@ -38,6 +49,7 @@ def page(max_bytes: int) -> Any:
             *(dcc.Store(id=name) for name in ("query", "best", "nearest", "scaled")),
             *(dcc.Store(id=f"at-{tab}") for tab in TABS),
             *(dcc.Store(id=f"drawn-{name}") for name in DRAWN_IN_SIGHT),
+            *(dcc.Store(id=f"painted-{name}") for places in PAINTED for name in places),
             dcc.Store(id="upload", data=""),
             html.Header(
                 [

@@ -1,4 +1,5 @@
-// Small things that need the browser and not the server: the address bar, light and dark.
+// Small things that need the browser and not the server: the address bar, light and dark, and what
+// is quicker without Dash.
 window.dash_clientside = window.dash_clientside || {};
 (() => {
   const tabs = ["design", "calculator", "scaling", "devices", "onnx"];
@@ -32,7 +33,32 @@ window.dash_clientside = window.dash_clientside || {};
     { rootMargin: "200px" },
   );
 
+  // Cards, tables and texts are put up here and not by Dash, which asks every component it holds at
+  // every change whether it is concerned. Text stays text: nothing is read as HTML.
+  const element = (tree) => {
+    if (tree === null || typeof tree !== "object") return document.createTextNode(tree ?? "");
+    const { children, className, style, ...attributes } = tree.props;
+    const made = document.createElement(tree.type);
+    if (className) made.className = className;
+    Object.assign(made.style, style);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...[children ?? []].flat().map(element));
+    return made;
+  };
+  const painted = {};
+
   window.dash_clientside.workbench = {
+    // What came for some places, which keep what they have if nothing new came.
+    paint(...trees) {
+      const places = window.dash_clientside.callback_context.inputs_list;
+      places.forEach(({ id }, index) => {
+        if (trees[index] === undefined || painted[id] === trees[index]) return;
+        painted[id] = trees[index];
+        const place = document.getElementById(id.slice("painted-".length));
+        place.replaceChildren(...[trees[index] ?? []].flat().map(element));
+      });
+    },
+
     // A chart is drawn at once if it is in sight, and when it comes into sight if not.
     in_sight(figure, id) {
       const place = document.getElementById(id);
@@ -47,7 +73,12 @@ window.dash_clientside = window.dash_clientside || {};
     },
 
     // What the sliders stand at.
-    shown: (...values) => values.map(String),
+    shown(...values) {
+      const sliders = window.dash_clientside.callback_context.inputs_list;
+      sliders.forEach(({ id }, index) => {
+        document.getElementById(`shown-${id}`).textContent = values[index];
+      });
+    },
 
     // Light or dark: as chosen before, else as the system is; a click changes it.
     screen(clicks, stored) {
@@ -61,13 +92,15 @@ window.dash_clientside = window.dash_clientside || {};
     // The state becomes the address, and goes to the tab that is open and to no other.
     route(query) {
       const none = window.dash_clientside.no_update;
-      if (query === undefined || query === null) return Array(tabs.length + 4).fill(none);
+      if (query === undefined || query === null) return Array(tabs.length).fill(none);
       const search = query ? `?${query}` : "";
       const { history, location } = window;
       history.replaceState(history.state, "", location.pathname + search);
       const open = new URLSearchParams(query).get("tab") || "design";
-      const files = ["yaml", "csv", "py"].map((kind) => `/export/design.${kind}${search}`);
-      return [...tabs.map((name) => (name === open ? query : none)), ...files, open];
+      for (const kind of ["yaml", "csv", "py"])
+        document.getElementById(`export-${kind}`).href = `/export/design.${kind}${search}`;
+      document.getElementById("workbench").dataset.tab = open;
+      return tabs.map((name) => (name === open ? query : none));
     },
   };
 })();
