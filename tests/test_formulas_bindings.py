@@ -257,6 +257,9 @@ CASES = [
     # 3 vectors of 4: squares, sums, products; roots (4) and divisions (4).
     ("_weight_norm_interface", [w(3, 4), w(3, 1)], [y(3, 4), y(3, 1)], {"dim": 0},
      (0, 12 * 3 + 3 * 8, 4 * 15, 4 * 15)),
+    # 3 vectors of 4: 5 per element, three divisions of 4 each per vector.
+    ("_weight_norm_interface_backward", [y(3, 4), w(3, 4), w(3, 1), x(3, 1)],
+     [y(3, 4), y(3, 1)], {"dim": 0}, (0, 12 * 5 + 3 * 12, 4 * 30, 4 * 15)),
     # 6 steps of 4 channels with 3 states: per state Δ A (1), exp (8), (Δ x) B (1) and 2 MACs; per
     # channel Δ x (1) and a MAC for D x; then softplus of a sum, and SiLU times.
     ("costmodel::selective_scan", [x(2, 4, 3), x(2, 4, 3), w(4, 3), x(2, 3, 3), x(2, 3, 3), w(4),

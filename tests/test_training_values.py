@@ -119,6 +119,25 @@ def test_sampling_a_grid_needs_no_driver() -> None:
     assert {"aten::grid_sampler_2d", "aten::grid_sampler_2d_backward"} <= found
 
 
+class Refining(nn.Module):
+    """An answer refined three times by one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        answers = [self.layer(x)]
+        for _ in range(2):
+            answers.append(self.layer(answers[-1].detach()))
+        return answers
+
+
+def test_every_refinement_of_an_answer_is_trained() -> None:
+    graph = cm.trace_training_step(Refining(), (4, 8))
+    assert macs_by_phase(graph) == {"forward": 3 * 256, "backward": 3 * 256, "optimizer": 0}
+
+
 def test_a_detector_is_refused_in_a_line() -> None:
     pytest.importorskip("torchvision", reason="the zoo extra")
     with pytest.raises(TraceError, match=r"ssdlite.*training step of a detector is not traced"):

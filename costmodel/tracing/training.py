@@ -107,6 +107,8 @@ def default_loss(result: Any) -> Tensor:
 
     A result of (samples, classes), (samples, positions, classes) or (samples, classes, height,
     width); of anything else, of a single channel, and of named results without logits, the mean.
+    A list of results of one shape is one answer refined again and again, as in optical flow: their
+    losses are added.
     """
     named = result if isinstance(result, Mapping) else {}
     stated = named.get("loss")
@@ -121,6 +123,13 @@ def default_loss(result: Any) -> Tensor:
     y = logits if isinstance(logits, Tensor) else found[0]
     if named and logits is None:
         return y.float().mean()
+    if isinstance(result, list):
+        return torch.stack([_loss_of(t) for t in found if t.shape == y.shape]).sum()
+    return _loss_of(y)
+
+
+def _loss_of(y: Tensor) -> Tensor:
+    """Cross entropy, or else the mean."""
     if y.dim() == 3:
         y = y.flatten(0, 1)
     if y.dim() not in (2, 4) or y.shape[1] < 2:
