@@ -90,14 +90,17 @@ def number_name(profile: DeviceProfile, path: str) -> str:
 def table(
     profiles: Iterable[DeviceProfile], pick: Callable[[DeviceProfile], Iterable[tuple[str, str]]]
 ) -> list[str]:
-    """Return the lines of a Markdown table of numbers by device and document, as `pick` has it."""
-    lines = ["| device | source | numbers |", "|---|---|---|"]
+    """Return the lines of a Markdown table of numbers by device and document, as `pick` has it.
+
+    An empty line comes before it; where no number is picked, there is no line at all.
+    """
+    lines: list[str] = []
     for profile in profiles:
         by_source: dict[str, list[str]] = {}
         for key, name in pick(profile):
             by_source.setdefault(key, []).append(name)
         lines += [f"| {profile.id} | {key} | {', '.join(n)} |" for key, n in by_source.items()]
-    return lines
+    return ["", "| device | source | numbers |", "|---|---|---|", *lines] if lines else []
 
 
 def readme_block(profiles: Iterable[DeviceProfile]) -> str:
@@ -111,14 +114,12 @@ def readme_block(profiles: Iterable[DeviceProfile]) -> str:
         f"{counts.total():,} numbers are known: {counts['vendor']} checked against the vendor's "
         f"text, {counts['secondary']} against a",
         f"secondary source, {counts['unverified']} not checked.",
-        "",
         *table(profiles, unverified),
         "",
         ALONE,
         "",
         f"Where there is no text of the vendor, it takes two by others. For {alone} numbers only "
         "one was found.",
-        "",
         *table(profiles, single),
     ]
     return "\n".join([*lines, "", END])
