@@ -40,7 +40,7 @@ PRIOR: dict[str, float] = {
     "launch": 0.5,
 }
 """Standard deviation of the logarithm of each factor, from one device to the next."""
-COMMON = 0.1
+COMMON = 0.2
 """The same of what all factors have in common, by which the whole device is faster or slower."""
 WIDTHS = (0.25, 1.0)
 """Multiples of each factor's own width that cross-validation chooses from."""

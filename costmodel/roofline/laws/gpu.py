@@ -241,7 +241,7 @@ class _Run:
             where = np.ix_(lanes, np.arange(self.shape[1]), rows)
         found = []
         if direct.size:
-            boost = vector[..., :1] / device.units * self._issued(device)
+            boost = matrix[..., :1] / device.units * self._issued(device)
             held = boost * self._held(boost, device)
             some = select(ops, direct)
             found.append(convolution_seconds(some, held, boost, device, constants))
