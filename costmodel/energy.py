@@ -45,8 +45,9 @@ tf32 float16's multiplication and float32's addition."""
 CACHE = 100 / 8
 """pJ per byte of a 1 MB cache in 45 nm: 100 pJ for 64 bits (Horowitz 2014)."""
 MEMORY = {"HBM": 3.92 * 8, "GDDR": 14.0 * 8, "DDR": 1300 / 8, "LPDDR": 1300 / 8}
-"""pJ per byte by the beginning of a memory's type: HBM2's and GDDR5's (O'Connor et al. 2017) stand
-for their generations; DRAM's, at the low end of 1.3 to 2.6 nJ for 64 bits (Horowitz 2014), for DDR
+"""pJ per byte by the beginning of a memory's type: HBM2's and GDDR5's, 3.92 and 14 pJ a bit (O'Connor
+et al. 2017, of the memory with its interface, not of what brings it to the cores), stand for their
+generations; DRAM's, at the low end of 1.3 to 2.6 nJ for 64 bits (Horowitz 2014), for DDR
 and LPDDR."""
 TWELVE_OVER_45 = 12 / 45
 """Energy of a circuit in 12 nm over that in 45 nm, in proportion to its size; an assumption."""
@@ -97,6 +98,12 @@ def energy_rates(
     limits, columns = ceilings([target], dtypes), device_columns([target])
     whole = (power - static) * share
     matrix, vector = whole / limits.matrix_peak[0], whole / limits.vector_peak[0]
+    known = {entry.dtype for entry in stated.operations if entry.si is not None}
+    if not known.issuperset(dtypes):
+        notes.append(
+            f"{target.label}: an operation is taken to cost what static power leaves of the board "
+            "power at the peak"
+        )
     for entry in stated.operations:
         if entry.si is not None and entry.dtype in dtypes:
             rates = matrix if entry.engine == "matrix" else vector
@@ -113,12 +120,19 @@ def energy_rates(
     if memory is None:
         memory, note = _memory(target)
         notes.extend([note] if note else [])
+    cache = by_level.get("llc") or by_level.get("l2")
+    if cache is None:
+        cache = CACHE * PICO * size
+        notes.append(
+            f"{target.label}: a byte of cache is taken to cost that of a 1 MB cache in 45 nm, "
+            f"scaled to {profile.year}"
+        )
     return EnergyRates(
         matrix=matrix,
         vector=vector,
         matrix_floor=(multiply + add) / 2,
         vector_floor=add,
-        cache=by_level.get("llc") or by_level.get("l2") or CACHE * PICO * size,
+        cache=cache,
         memory=memory,
         static=static,
         limit=static + whole,

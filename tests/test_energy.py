@@ -155,6 +155,18 @@ def test_what_a_profile_states_is_used(activation: cm.Graph) -> None:
     assert energy.notes == ()
 
 
+def test_what_a_profile_does_not_state_is_said_to_be_assumed(activation: cm.Graph) -> None:
+    energy = cm.estimate(activation, parse_profile("a-device", PROFILE)).energy
+    assert energy is not None
+    said = ("an operation is taken", "a byte of cache is taken", "static power is assumed")
+    assert [sum(words in note for note in energy.notes) for words in said] == [1, 1, 1]
+    one = STATED.replace("    - {level: l2, value: 5 pJ, source: sheet, kind: measured}\n", "")
+    energy = cm.estimate(activation, parse_profile("a-device", PROFILE + one)).energy
+    assert energy is not None
+    (note,) = energy.notes
+    assert "a byte of cache is taken" in note
+
+
 def test_unknown_power_is_unknown_energy(activation: cm.Graph) -> None:
     power = "board_power: {value: 300 W, source: sheet, kind: datasheet}"
     unknown = PROFILE.replace(power, "board_power: {value: null, reason: unknown}")

@@ -381,6 +381,7 @@ def test_the_command_writes_everything(capsys: Any, tmp_path: Path) -> None:
     shown = capsys.readouterr().out
     assert "capacity proxy" in shown
     assert "no accuracy" in shown
+    assert "energy: v100-sxm2: static power is assumed" in " ".join(shown.split())
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "search.txt", "search.json", "search.csv", "search.html", "front.csv",

@@ -186,7 +186,9 @@ def notes_of(result: SearchResult) -> tuple[str, ...]:
             "capacity is a proxy, sqrt(parameters x MACs per sample), and no accuracy: it does "
             "not know how well a kind of block learns"
         )
-    return (*notes, *result.notes)
+    found = [e for c in result.best or result.nearest for e in c.estimates if e.energy is not None]
+    assumed = dict.fromkeys(note for e in found if e.energy for note in e.energy.notes)
+    return (*notes, *(f"energy: {note}" for note in assumed), *result.notes)
 
 
 def _document(result: SearchResult) -> dict[str, Any]:
