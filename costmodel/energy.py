@@ -45,9 +45,9 @@ tf32 float16's multiplication and float32's addition."""
 CACHE = 100 / 8
 """pJ per byte of a 1 MB cache in 45 nm: 100 pJ for 64 bits (Horowitz 2014)."""
 MEMORY = {"HBM": 3.92 * 8, "GDDR": 14.0 * 8, "DDR": 1300 / 8, "LPDDR": 1300 / 8}
-"""pJ per byte by the beginning of a memory's type: HBM2's and GDDR5's, 3.92 and 14 pJ a bit (O'Connor
-et al. 2017, of the memory with its interface, not of what brings it to the cores), stand for their
-generations; DRAM's, at the low end of 1.3 to 2.6 nJ for 64 bits (Horowitz 2014), for DDR
+"""pJ per byte by the beginning of a memory's type: HBM2's and GDDR5's, 3.92 and 14 pJ a bit
+(O'Connor et al. 2017, of the memory with its interface, not of what brings it to the cores), stand
+for their generations; DRAM's, at the low end of 1.3 to 2.6 nJ for 64 bits (Horowitz 2014), for DDR
 and LPDDR."""
 TWELVE_OVER_45 = 12 / 45
 """Energy of a circuit in 12 nm over that in 45 nm, in proportion to its size; an assumption."""
