@@ -341,9 +341,10 @@ def test_devices(run: Any, document: Any, tmp_path: Path) -> None:
     code, _, err = run("devices", "validate", str(new))
     assert code == 2
     assert f"{new}:" in err
-    code, _, err = run("devices", "new", "My Device", "-o", str(new))
-    assert code == 2
-    assert "exists already" in err
+    for name, why in ((new, "exists already"), (tmp_path / "new.json", "ends in .yaml")):
+        code, _, err = run("devices", "new", "My Device", "-o", str(name))
+        assert code == 2
+        assert why in err
 
 
 def test_no_words_show_the_help(run: Any) -> None:

@@ -48,7 +48,7 @@ def test_damaged_profiles(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
         found = sweep(GRAPH, [profile], [1, 64], ["fp32", "fp16"]).latency
     except SpecError as error:
         said = [problem.removeprefix(f"{path}:") for problem in error.problems]
-        placed = all(problem[0].isdigit() for problem in said)
+        placed = all(problem[0].isdigit() for problem in said[:40]) and len(said) <= 41
     except CostModelError as error:
         said, placed = [str(error)], True
     else:

@@ -126,11 +126,14 @@ def new(
 ) -> None:
     """Write a profile to fill in."""
     from costmodel.hardware import new_profile_text
+    from costmodel.hardware.catalogue import SUFFIX
 
     text = new_profile_text(name)
     if output is None:
         sys.stdout.write(text)
         return
+    if Path(output).suffix != SUFFIX:
+        raise UsageError(f"{output}: a profile is YAML; choose a name that ends in {SUFFIX}")
     if Path(output).exists():
         raise UsageError(f"{output} exists already; choose another name")
     save(output, text)
