@@ -146,8 +146,8 @@ def _calculator_panels() -> list[Any]:
               chart("calculator-figure", "MACs and time relative to a standard convolution"),
               html.Div(id="calculator"),
               lead="From the formula book: multiply-accumulates, parameters and bytes of a layer "
-              "with as many channels out as in. Times are for the device, precision and batch on "
-              "the left."),
+              "with as many channels out as in. Times are for the device, precision and batch "
+              'under "Where it runs".'),
     ]  # fmt: skip
 
 
@@ -189,5 +189,6 @@ def _onnx_panels(max_bytes: int) -> list[Any]:
               html.Div(id="onnx-operators"),
               lead=f"Up to {format_bytes(max_bytes)}. The file is read as a graph and deleted; it "
               "is never run, its weights are not loaded. It is predicted for the device, the "
-              "precision and the batch on the left, and for the devices it is compared with."),
+              'precision and the batch under "Where it runs", and for the devices it is compared '
+              "with."),
     ]  # fmt: skip
