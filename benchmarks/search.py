@@ -7,9 +7,10 @@ nothing (cells traced) and again (cells known), and the ratio of the latter to b
 looks up and adds the same columns with the same indices. `v100` takes the predicted
 latency of FasterNet-T2 as the budget and compares what the search finds with PartialNet-T2, both
 predicted by tracing. `agreement` compares random designs of every space with traces of their whole
-networks: how many agree exactly in parameters, MACs, bytes and peak memory, and the largest
-relative difference in latency on three devices. Exits with 1 if the designs take more than 10 s,
-the budget is broken, or a design disagrees by more than the evaluator states.
+networks: how many agree exactly in parameters, MACs, FLOPs, bytes, operators and peak memory, and
+the largest relative difference in latency and in energy on three devices. Exits with 1 if the
+designs take more than 10 s, the budget is broken, or a design disagrees by more than the evaluator
+states.
 """
 
 # ruff: noqa: E402
@@ -97,7 +98,7 @@ def agreement(designs: int) -> dict[str, Any]:
         codes = space.sample(designs, seed=len(name))
         evaluator = Evaluator(space, AGREED)
         columns = evaluator(codes)
-        exact, worst = 0, 0.0
+        exact, worst, joules = 0, 0.0, 0.0
         for index, code in enumerate(codes):
             graph = traced_design(space, space.design(code), 1)
             estimates = [cm.estimate(graph, device) for device in AGREED]
@@ -105,15 +106,22 @@ def agreement(designs: int) -> dict[str, Any]:
             exact += (
                 columns.parameters[index] == graph.parameters
                 and columns.macs[index] == total.macs
+                and columns.flops[index] == total.flops
+                and columns.operators[index] == estimates[0].workload.counts.sum()
                 and columns.bytes[index] == total.bytes
                 and columns.memory[index] == estimates[0].peak_memory
             )
             off = [abs(columns.latency[i, index] / e.latency - 1) for i, e in enumerate(estimates)]
             worst = max(worst, *off)
+            for row, estimate in enumerate(estimates):
+                assert estimate.energy is not None
+                drawn = columns.energy[row, index] / estimate.energy.joules
+                joules = max(joules, abs(drawn - 1))
         found[name] = {
             "designs": designs,
             "exact": int(exact),
             "worst_latency": float(worst),
+            "worst_energy": float(joules),
             "stated_error": float(max(evaluator.error)),
         }
         print(name, found[name], file=sys.stderr)
@@ -154,7 +162,7 @@ def v100() -> dict[str, Any]:
         assert best is not None
         (traced,) = best.estimates
         entry = described(traced)
-        entry["design"] = {key: best.design[key] for key in space.free}
+        entry["design"] = ", ".join(f"{key}={best.design[key]}" for key in space.free)
         entry["designs"] = found.summary.seen
         entry["feasible"] = found.summary.feasible
         entry["over_partialnet_t2"] = {
@@ -186,7 +194,7 @@ def main() -> int:
     )
     wrong = any(
         entry["exact"] < entry["designs"]
-        or entry["worst_latency"] > 1e-9 + 2 * entry["stated_error"]
+        or max(entry["worst_latency"], entry["worst_energy"]) > 1e-9 + 2 * entry["stated_error"]
         for entry in report["agreement"].values()
     )
     return int(slow or broken or wrong)

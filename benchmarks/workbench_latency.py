@@ -160,9 +160,13 @@ def main() -> int:
         first = moves(page, count)
         browser.close()
     numbers = [marks["numbers"] for _, marks in first]
-    by_control: dict[str, list[float]] = {}
-    for name, marks in first:
-        by_control.setdefault(name, []).append(marks["numbers"])
+
+    def by_control(what: str) -> dict[str, dict[str, float]]:
+        found: dict[str, list[float]] = {}
+        for name, marks in first:
+            found.setdefault(name, []).append(marks[what])
+        return {name: summary(times) for name, times in found.items()}
+
     result = {
         "changes": count,
         "load": [round(value, 1) for value in os.getloadavg()],
@@ -170,7 +174,8 @@ def main() -> int:
         "recommendation": summary([marks["recommendation"] for _, marks in first]),
         "chart_in_sight": summary([marks["pareto"] for _, marks in first]),
         "page_processor": summary([marks["processor"] for _, marks in first]),
-        "numbers_by_control": {name: summary(times) for name, times in by_control.items()},
+        "numbers_by_control": by_control("numbers"),
+        "recommendation_by_control": by_control("recommendation"),
         "server": server_part(count),
     }
     print(json.dumps(result, indent=2))

@@ -18,20 +18,22 @@ window.dash_clientside = window.dash_clientside || {};
   }
   document.documentElement.dataset.mode = chosen(kept);
 
-  // Charts out of sight wait here, by id, until they are scrolled to.
+  // Charts out of sight wait here, by id, until they are scrolled to or there is nothing to do.
   const waiting = {};
-  const near = (place) => {
+  const draw = (id) => {
+    if (!(id in waiting)) return;
+    window.dash_clientside.set_props(id, { figure: waiting[id] });
+    delete waiting[id];
+  };
+  const within = (place, pixels) => {
     const box = place.getBoundingClientRect();
-    return box.bottom > -200 && box.top < window.innerHeight + 200 && box.width > 0;
+    return box.bottom > -pixels && box.top < window.innerHeight + pixels && box.width > 0;
   };
   const watcher = new IntersectionObserver(
-    (entries) => entries.forEach(({ isIntersecting, target }) => {
-      if (!isIntersecting || !(target.id in waiting)) return;
-      window.dash_clientside.set_props(target.id, { figure: waiting[target.id] });
-      delete waiting[target.id];
-    }),
+    (entries) => entries.forEach(({ isIntersecting, target }) => isIntersecting && draw(target.id)),
     { rootMargin: "200px" },
   );
+  const whenIdle = window.requestIdleCallback || ((run) => setTimeout(run, 100));
 
   // Cards, tables and texts are put up here and not by Dash, which asks every component it holds at
   // every change whether it is concerned. Text stays text: nothing is read as HTML.
@@ -59,17 +61,20 @@ window.dash_clientside = window.dash_clientside || {};
       });
     },
 
-    // A chart is drawn at once if it is in sight, and when it comes into sight if not.
+    // A chart in sight is drawn at once, but after the frame with the texts, which are quicker; one
+    // near it when there is time; any other when it comes near.
     in_sight(figure, id) {
       const place = document.getElementById(id);
-      if (!figure || !place) return window.dash_clientside.no_update;
+      const none = window.dash_clientside.no_update;
+      if (!figure || !place) return none;
       watcher.observe(place);
-      if (near(place)) {
+      if (within(place, 0)) {
         delete waiting[id];
-        return figure;
+        return new Promise((drawn) => setTimeout(() => drawn(figure)));
       }
       waiting[id] = figure;
-      return window.dash_clientside.no_update;
+      if (within(place, 200)) whenIdle(() => draw(id));
+      return none;
     },
 
     // What the sliders stand at.
