@@ -35,8 +35,8 @@ BENCHMARKS: dict[str, list[str]] = {
     "fuzz": [],
     "search": [],
 }
-"""Arguments of each script; others run when they are named, `workbench_latency` for one, which needs
-a Chromium."""
+"""Arguments of each script; others run when they are named, as `workbench_latency`, which needs a
+Chromium."""
 
 SLACK = 1.2
 """How much worse than the committed one a ratio may be."""
