@@ -161,11 +161,11 @@ def main() -> int:
         browser.close()
     numbers = [marks["numbers"] for _, marks in first]
 
-    def by_control(what: str) -> dict[str, dict[str, float]]:
+    def by_control(what: str) -> list[dict[str, Any]]:
         found: dict[str, list[float]] = {}
         for name, marks in first:
             found.setdefault(name, []).append(marks[what])
-        return {name: summary(times) for name, times in found.items()}
+        return [{"control": name, **summary(times)} for name, times in found.items()]
 
     result = {
         "changes": count,
