@@ -20,7 +20,7 @@ pytest.importorskip("moocore", reason="Pareto fronts need the extra `search`")
 optuna = pytest.importorskip("optuna", reason="samplers need the extra `search`")
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
 
-TRIALS = 40
+TRIALS = 24
 BUDGET = 5e-3
 """Seconds: some of the designs exceed it, and some do not."""
 
@@ -43,7 +43,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert space.combinations > 1_000_000
     path = tmp_path_factory.mktemp("study") / "study.db"
     problem = Problem(space, ["v100-sxm2"], budgets=(Budget("latency", BUDGET),))
-    search(problem, trials=TRIALS, storage=str(path))
+    search(problem, top=1, trials=TRIALS, storage=str(path))
     url = f"sqlite:///{path}"
     (summary,) = optuna.get_all_study_summaries(url)
     return url, optuna.load_study(study_name=summary.study_name, storage=url)
