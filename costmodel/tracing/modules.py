@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,22 +36,58 @@ class ModulePaths:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Keep `current` up to date while modules are called inside this context.
+        """Keep `current` up to date while this thread calls modules inside this context.
 
         Calls are watched at `nn.Module.__call__`, which costs a tenth of per-module hooks.
         """
-        original = nn.Module.__call__
-
-        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            caller = self.current
-            self.current = self._path_of(module)
-            try:
-                return original(module, *args, **kwargs)
-            finally:
-                self.current = caller
-
-        nn.Module.__call__ = call  # type: ignore[method-assign]
+        outer = getattr(_followed, "paths", None)
+        _followed.paths = self
+        _watch.begin()
         try:
             yield
         finally:
-            nn.Module.__call__ = original  # type: ignore[method-assign]
+            _watch.end()
+            _followed.paths = outer
+
+    def called(self, call: Any, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """What a module returns; it is the current one meanwhile."""
+        caller = self.current
+        self.current = self._path_of(module)
+        try:
+            return call(module, *args, **kwargs)
+        finally:
+            self.current = caller
+
+
+class _Watch:
+    """Puts itself in the place of `nn.Module.__call__` while any thread follows a model."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._followers = 0
+        self._original: Any = nn.Module.__call__
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._followers:
+                self._original = original = nn.Module.__call__
+
+                def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+                    paths = getattr(_followed, "paths", None)
+                    if paths is None:  # another thread's model
+                        return original(module, *args, **kwargs)
+                    return paths.called(original, module, args, kwargs)
+
+                nn.Module.__call__ = call  # type: ignore[method-assign]
+            self._followers += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._followers -= 1
+            if not self._followers:
+                nn.Module.__call__ = self._original  # type: ignore[method-assign]
+
+
+_followed = threading.local()
+"""`paths`: of the model that a thread follows."""
+_watch = _Watch()
