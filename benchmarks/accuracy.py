@@ -24,7 +24,7 @@ from typing import Any
 from costmodel import __version__
 from costmodel.cli import main as costmodel
 from costmodel.measurement.validation.accuracy import AccuracyRun, joined, read_accuracy, run_of
-from costmodel.reports.accuracy_page import accuracy_page
+from costmodel.reports.accuracy.page import accuracy_page
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

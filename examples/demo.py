@@ -12,13 +12,13 @@ from pathlib import Path
 
 from costmodel.estimation import Estimate, estimate
 from costmodel.published import models, table
-from costmodel.reports.operator_comparison import compare_operators
-from costmodel.reports.operator_page import verdicts
-from costmodel.reports.operator_report import heading, operator_report
-from costmodel.reports.operator_variants import parse_operator
-from costmodel.reports.prediction import notes_of
+from costmodel.reports.model.prediction import notes_of
+from costmodel.reports.operators.comparison import compare_operators
+from costmodel.reports.operators.page import verdicts
+from costmodel.reports.operators.report import heading, operator_report
+from costmodel.reports.operators.variants import parse_operator
 from costmodel.reports.report import Report, write_text
-from costmodel.reports.roofline_page import roofline_page
+from costmodel.reports.roofline.page import roofline_page
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_macs, show_params, show_rate, show_time
 from costmodel.tracing.source import load_graph

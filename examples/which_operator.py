@@ -1,8 +1,8 @@
 """Which operator is better where? Convolution, depthwise and partial, and where they tie."""
 
 import costmodel as cm
-from costmodel.reports.operator_comparison import compare_operators
-from costmodel.reports.operator_variants import parse_operator
+from costmodel.reports.operators.comparison import compare_operators
+from costmodel.reports.operators.variants import parse_operator
 
 DEVICES = ("v100-sxm2", "jetson-orin-nano", "epyc-73f3@1")
 operators = [parse_operator(name) for name in ("conv", "dwconv", "pconv:1/4")]

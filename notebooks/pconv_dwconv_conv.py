@@ -78,8 +78,8 @@ for c in (32, 64, 128, 256, 512):
 # no longer.
 
 # %%
-from costmodel.reports.operator_comparison import compare_operators
-from costmodel.reports.operator_variants import parse_operator
+from costmodel.reports.operators.comparison import compare_operators
+from costmodel.reports.operators.variants import parse_operator
 
 operators = [parse_operator(name) for name in ("conv", "dwconv", "pconv:1/4")]
 (found,) = compare_operators(operators, [32, 64, 128, 256, 512], 56, 3, ["v100-sxm2"], [16])

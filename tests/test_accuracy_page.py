@@ -19,7 +19,7 @@ from costmodel.measurement.validation.accuracy import (
     read_accuracy,
     run_of,
 )
-from costmodel.reports.accuracy_page import accuracy_page, page_of, weaknesses
+from costmodel.reports.accuracy.page import accuracy_page, page_of, weaknesses
 from costmodel.reports.text import percent
 
 ROOT = Path(__file__).parent.parent

@@ -131,7 +131,7 @@ def test_the_picture_is_for_people_only(run: Any, tmp_path: Path) -> None:
 
 def test_every_device_has_a_picture_or_lacks_a_peak_or_a_bandwidth() -> None:
     pytest.importorskip("plotext", reason="draws the picture")
-    from costmodel.reports.device_roofline import device_chart
+    from costmodel.reports.roofline.device import device_chart
 
     for profile in list_devices():
         peaks = [row for row in profile.peaks if row.si is not None]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from costmodel.errors import CostModelError, GraphError
 from costmodel.estimation import estimate
 from costmodel.graph import Graph
-from costmodel.reports.prediction import prediction_report
+from costmodel.reports.model.prediction import prediction_report
 from costmodel.tracing.source import load_graph
 from tests.fuzzing import ODD_NUMBERS, ODD_TEXTS, cases, drew
 

@@ -18,15 +18,15 @@ from costmodel.graph import Graph
 from costmodel.hardware import list_devices
 from costmodel.measurement.validation.matching import Skipped
 from costmodel.measurement.validation.validation import Validation
-from costmodel.reports.comparison import compared_models
-from costmodel.reports.comparison_page import comparison_page
+from costmodel.reports.accuracy.validation_figure import validation_page
 from costmodel.reports.device_catalogue import catalogue_page
-from costmodel.reports.model_report import model_report
+from costmodel.reports.model.comparison import compared_models
+from costmodel.reports.model.comparison_page import comparison_page
+from costmodel.reports.model.page import model_report
+from costmodel.reports.model.prediction import prediction_report
 from costmodel.reports.page import Card, Section, html_page
-from costmodel.reports.prediction import prediction_report
-from costmodel.reports.roofline_page import roofline_page
+from costmodel.reports.roofline.page import roofline_page
 from costmodel.reports.table import Column, Table
-from costmodel.reports.validation_figure import validation_page
 from costmodel.tracing.builder import GraphBuilder
 
 NASTY = "<script>alert(1)</script>"

@@ -14,11 +14,11 @@ from costmodel.errors import UsageError
 from costmodel.estimation import estimate
 from costmodel.formulas.notation import text
 from costmodel.hardware import load_device
-from costmodel.reports.operator_comparison import OperatorComparison, compare_operators
-from costmodel.reports.operator_crossovers import changes, formula_text
-from costmodel.reports.operator_map import operator_map
-from costmodel.reports.operator_page import operator_page
-from costmodel.reports.operator_variants import OPERATORS, parse_operator
+from costmodel.reports.operators.comparison import OperatorComparison, compare_operators
+from costmodel.reports.operators.crossovers import changes, formula_text
+from costmodel.reports.operators.map import operator_map
+from costmodel.reports.operators.page import operator_page
+from costmodel.reports.operators.variants import OPERATORS, parse_operator
 
 PEAK, BANDWIDTH = 15.7e12, 900e9
 """Of a V100: float32 FLOP/s and B/s, from its datasheet."""

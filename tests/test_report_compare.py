@@ -12,13 +12,13 @@ import pytest
 from costmodel.errors import UsageError
 from costmodel.estimation import Estimate, estimate
 from costmodel.published.accuracy import published_accuracy
-from costmodel.reports.comparison import (
+from costmodel.reports.model.comparison import (
     Comparison,
     compared_models,
     comparison_report,
     records_report,
 )
-from costmodel.reports.comparison_page import (
+from costmodel.reports.model.comparison_page import (
     accuracy_figure,
     comparison_page,
     pareto_front,

@@ -15,14 +15,14 @@ from costmodel.changes import Considered, consider
 from costmodel.errors import UsageError
 from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
-from costmodel.reports.cost_figure import cost_figure
-from costmodel.reports.memory_figure import live_bytes, memory_figure
-from costmodel.reports.model_report import model_report
-from costmodel.reports.module_figure import module_figure
-from costmodel.reports.module_times import module_times
+from costmodel.reports.model.cost_figure import cost_figure
+from costmodel.reports.model.memory_figure import live_bytes, memory_figure
+from costmodel.reports.model.module_figure import module_figure
+from costmodel.reports.model.module_times import module_times
+from costmodel.reports.model.page import model_report
+from costmodel.reports.model.share_figures import bound_figure, kind_figure
 from costmodel.reports.page import html_page
 from costmodel.reports.runs import run_labels
-from costmodel.reports.share_figures import bound_figure, kind_figure
 from costmodel.reports.text import percent, show_bytes, show_macs, show_params, show_rate, show_time
 from costmodel.tracing.builder import GraphBuilder
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from costmodel.estimation import Estimate, estimate
-from costmodel.reports.timeline import (
+from costmodel.reports.model.timeline import (
     COMPUTE,
     LAUNCH,
     MEMORY,

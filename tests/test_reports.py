@@ -16,21 +16,21 @@ from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
 from costmodel.reports import theme
 from costmodel.reports.channels import dense_channels, parse_channels
-from costmodel.reports.module_summary import module_costs
-from costmodel.reports.operator_comparison import (
+from costmodel.reports.model.module_summary import module_costs
+from costmodel.reports.operators.comparison import (
     OperatorComparison,
     Point,
     compare_operators,
 )
-from costmodel.reports.operator_figure import beaten_ranges, operator_figure
-from costmodel.reports.operator_page import operator_page, verdicts
-from costmodel.reports.operator_variants import parse_operator
+from costmodel.reports.operators.figure import beaten_ranges, operator_figure
+from costmodel.reports.operators.page import operator_page, verdicts
+from costmodel.reports.operators.variants import parse_operator
 from costmodel.reports.page import html_page
 from costmodel.reports.report import Report, write_text
-from costmodel.reports.roofline_figure import roofline_figure
-from costmodel.reports.roofline_page import roofline_page
-from costmodel.reports.roofline_terminal import roofline_chart
-from costmodel.reports.roofline_view import roofline_view
+from costmodel.reports.roofline.figure import roofline_figure
+from costmodel.reports.roofline.page import roofline_page
+from costmodel.reports.roofline.terminal import roofline_chart
+from costmodel.reports.roofline.view import roofline_view
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import exact, percent, show_intensity
 from costmodel.tracing.builder import GraphBuilder

@@ -22,13 +22,13 @@ from costmodel.measurement.reproduction import (
     Reproduction,
 )
 from costmodel.measurement.validation.scoring import Score
-from costmodel.reports.reproduction import (
+from costmodel.reports.accuracy.reproduction import (
     conditions_report,
     records_report,
     reproduction_report,
 )
-from costmodel.reports.reproduction_figure import reproduction_figure, reproduction_page
-from costmodel.reports.reproduction_tables import side_by_side
+from costmodel.reports.accuracy.reproduction_figure import reproduction_figure, reproduction_page
+from costmodel.reports.accuracy.reproduction_tables import side_by_side
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEYS = ["table", "row", "column", "published", "predicted", "ratio", "unit", "note"]

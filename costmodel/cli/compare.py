@@ -45,11 +45,15 @@ def compare(
     graphs = setting.graphs(sources, compiled=compiled)
     estimates = [setting.estimates([graph], strict=strict) for graph in graphs]
 
-    from costmodel.reports.comparison import compared_models, comparison_report, records_report
+    from costmodel.reports.model.comparison import (
+        compared_models,
+        comparison_report,
+        records_report,
+    )
 
     found = compared_models(sources, estimates, baseline)
     if as_page:
-        from costmodel.reports.comparison_page import comparison_page
+        from costmodel.reports.model.comparison_page import comparison_page
 
         save(str(output), comparison_page(found))
         return

@@ -63,8 +63,8 @@ def compare_ops(
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
 
-    from costmodel.reports.operator_comparison import compare_operators
-    from costmodel.reports.operator_variants import parse_operator
+    from costmodel.reports.operators.comparison import compare_operators
+    from costmodel.reports.operators.variants import parse_operator
 
     wanted = list(dict.fromkeys(parse_operator(text) for text in operators))
     if as_page:
@@ -90,12 +90,12 @@ def compare_ops(
     if not found:
         raise UsageError("none of the devices can compute this")
     if as_page:
-        from costmodel.reports.operator_page import operator_page
+        from costmodel.reports.operators.page import operator_page
 
         with loading.progress("drawing"):
             page = operator_page(found)
         save(str(output), page)
         return
-    from costmodel.reports.operator_report import operator_report
+    from costmodel.reports.operators.report import operator_report
 
     emit(operator_report(found), form, output)

@@ -98,8 +98,8 @@ def show(
     profile = load_device(device)
     emit(device_report(profile), form, output)
     if form is options.Format.TABLE and output is None:
-        from costmodel.reports.device_roofline import device_chart
         from costmodel.reports.report import console_for
+        from costmodel.reports.roofline.device import device_chart
 
         console = console_for()
         sys.stdout.write(device_chart(profile, console.is_terminal and not console.no_color))

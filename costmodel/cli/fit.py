@@ -72,7 +72,7 @@ def fit(
 
     from costmodel.measurement.fitting.fit import fit_files, parse_source, read_constants
     from costmodel.measurement.validation.request import Request
-    from costmodel.reports.fit import fit_report
+    from costmodel.reports.accuracy.fit import fit_report
     from costmodel.roofline.constants import DEFAULT
 
     start = DEFAULT if constants is None else read_constants(constants)

@@ -75,11 +75,11 @@ def predict(
     conditions = Conditions(layout, fast_norm, compiled, step)
     estimates = estimates_of(models, setting, conditions, strict=strict)
     if step:
-        from costmodel.reports.training import training_report
+        from costmodel.reports.model.training import training_report
 
         report = training_report(estimates, top)
     else:
-        from costmodel.reports.prediction import prediction_report
+        from costmodel.reports.model.prediction import prediction_report
 
         report = prediction_report(estimates, setting.targets[0].label if baseline else None, top)
     emit(report, form, output)

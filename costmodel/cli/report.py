@@ -41,7 +41,7 @@ def report(
     estimates = setting.estimates(setting.graphs([model], compiled=compiled), strict=strict)
 
     from costmodel.changes import consider
-    from costmodel.reports.model_report import model_report
+    from costmodel.reports.model.page import model_report
 
     retrace = cache(partial(_retraced, model, setting.input_shape))
     laws = options.listed(setting.without)

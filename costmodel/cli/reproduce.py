@@ -34,7 +34,7 @@ def reproduce(
     as_page = is_page(format, output)
     form = Format.TABLE if as_page else chosen_format(format, output)
 
-    from costmodel.reports import reproduction as reports
+    from costmodel.reports.accuracy import reproduction as reports
 
     with loading.progress("reproducing") as status:
         from costmodel.measurement import reproduction as rooms
@@ -47,7 +47,7 @@ def reproduce(
         else:
             found = rooms.reproduce(ids, networks=networks)
             if as_page:
-                from costmodel.reports.reproduction_figure import reproduction_page
+                from costmodel.reports.accuracy.reproduction_figure import reproduction_page
 
                 save(str(output), reproduction_page(found, compared))
                 return

@@ -26,11 +26,11 @@ def roofline(
     form = Format.TABLE if as_page else chosen_format(format, output)
     estimates = setting.estimates(setting.graphs(models, compiled=compiled), strict=strict)
     if as_page:
-        from costmodel.reports.roofline_page import roofline_page
+        from costmodel.reports.roofline.page import roofline_page
 
         save(str(output), roofline_page(estimates))
         return
-    from costmodel.reports.roofline_terminal import roofline_chart, roofline_report
+    from costmodel.reports.roofline.terminal import roofline_chart, roofline_report
 
     if form is Format.TABLE and output is None:
         from costmodel.reports.report import console_for

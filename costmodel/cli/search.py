@@ -134,13 +134,13 @@ class progress_bar:  # noqa: N801
 
 
 def _write(result: SearchResult, form: Format, output: str | None) -> None:
-    from costmodel.reports.search import front_table, search_report
+    from costmodel.reports.search.report import front_table, search_report
 
     report = search_report(result)
     emit(report, form, None)
     if output is None:
         return
-    from costmodel.reports.search_page import search_page
+    from costmodel.reports.search.page import search_page
     from costmodel.zoo.families import design_text, pytorch_code
 
     folder, family = Path(output), result.problem.space.family

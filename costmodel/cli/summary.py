@@ -29,7 +29,7 @@ def summary(
     (graph,) = loading.load_models([model], input_shape, size)
 
     from costmodel.formulas.columns import columns_of
-    from costmodel.reports.module_summary import summary_report
+    from costmodel.reports.model.module_summary import summary_report
 
     if strict:
         columns_of(graph).require_coverage()

@@ -23,7 +23,7 @@ def timeline(
     require_folder(output)
     estimates = setting.estimates(setting.graphs(models, compiled=compiled), strict=strict)
 
-    from costmodel.reports.timeline import timeline_json
+    from costmodel.reports.model.timeline import timeline_json
 
     text = timeline_json(estimates)
     if output is None:

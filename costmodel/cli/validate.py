@@ -122,11 +122,11 @@ def validate(
         kept = "" if no_cache else "what was traced is kept; the same command goes on from there"
         raise Interrupted(kept) from None
     if as_page:
-        from costmodel.reports.validation_figure import validation_page
+        from costmodel.reports.accuracy.validation_figure import validation_page
 
         save(str(output), validation_page(found))
     else:
-        from costmodel.reports.validation import validation_report
+        from costmodel.reports.accuracy.validation import validation_report
 
         emit(validation_report(found), form, output)
     if max_mape is not None and 100 * found.score.mape > max_mape:

@@ -248,7 +248,7 @@ class Estimate:
 
     def roofline(self) -> Any:
         """The roofline chart as a plotly figure: a dot per operator under the device's ceilings."""
-        from costmodel.reports.roofline_figure import roofline_figure
+        from costmodel.reports.roofline.figure import roofline_figure
 
         return roofline_figure([self])
 

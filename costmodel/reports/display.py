@@ -14,7 +14,7 @@ from costmodel.formulas.notation import text
 from costmodel.graph import Graph
 from costmodel.hardware import DeviceProfile
 from costmodel.reports.devices import device_report
-from costmodel.reports.prediction import notes_of, prediction_report, slowest_operators
+from costmodel.reports.model.prediction import notes_of, prediction_report, slowest_operators
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     percent,

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from costmodel.estimation import estimate
 from costmodel.formulas import get_formula
 from costmodel.graph import DTYPE_BYTES, Graph
-from costmodel.reports.operator_variants import ASSUMPTIONS, Operator, parse_operator
-from costmodel.reports.roofline_view import formula_text
+from costmodel.reports.operators.variants import ASSUMPTIONS, Operator, parse_operator
+from costmodel.reports.roofline.view import formula_text
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     show_bytes,

@@ -8,7 +8,7 @@ from costmodel.errors import UsageError
 from costmodel.estimation import Estimate, estimate, resolve_target
 from costmodel.graph import Graph
 from costmodel.hardware import compare
-from costmodel.reports.prediction import notes_of, slowest_operators
+from costmodel.reports.model.prediction import notes_of, slowest_operators
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     percent,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
-from costmodel.reports.prediction import notes_of
+from costmodel.reports.model.prediction import notes_of
 from costmodel.reports.text import (
     percent,
     show_bytes,

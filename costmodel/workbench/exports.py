@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from costmodel.errors import CostModelError
-from costmodel.reports.prediction import slowest_operators
+from costmodel.reports.model.prediction import slowest_operators
 from costmodel.workbench.design import design_view
 from costmodel.workbench.networks import parameters_of
 from costmodel.workbench.state import State, read_query

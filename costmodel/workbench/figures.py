@@ -13,7 +13,7 @@ import numpy as np
 
 from costmodel.reports import theme
 from costmodel.reports.page import plain
-from costmodel.reports.roofline_figure import roofline_document
+from costmodel.reports.roofline.figure import roofline_document
 from costmodel.reports.text import percent, show_bytes, show_macs, show_time
 from costmodel.units import format_si
 from costmodel.workbench.advice import Advice, Option

@@ -6,10 +6,10 @@ from typing import Any
 
 from costmodel.estimation import estimate
 from costmodel.hardware import load_device
-from costmodel.reports.operator_comparison import OperatorComparison, compare_operators
-from costmodel.reports.operator_crossovers import changes, formula_text
-from costmodel.reports.operator_page import operator_page, verdicts
-from costmodel.reports.operator_variants import parse_operator
+from costmodel.reports.operators.comparison import OperatorComparison, compare_operators
+from costmodel.reports.operators.crossovers import changes, formula_text
+from costmodel.reports.operators.page import operator_page, verdicts
+from costmodel.reports.operators.variants import parse_operator
 from costmodel.reports.text import show_time
 from tests.browser.conftest import Open, keep
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from costmodel.estimation import Estimate, estimate
-from costmodel.reports.comparison import Comparison, compared_models
-from costmodel.reports.comparison_page import comparison_page
-from costmodel.reports.operator_comparison import compare_operators
-from costmodel.reports.operator_page import operator_page
-from costmodel.reports.operator_variants import parse_operator
-from costmodel.reports.roofline_page import roofline_page
+from costmodel.reports.model.comparison import Comparison, compared_models
+from costmodel.reports.model.comparison_page import comparison_page
+from costmodel.reports.operators.comparison import compare_operators
+from costmodel.reports.operators.page import operator_page
+from costmodel.reports.operators.variants import parse_operator
+from costmodel.reports.roofline.page import roofline_page
 from costmodel.reports.text import show_rate, show_time
 from costmodel.tracing.builder import GraphBuilder
 from tests.browser.conftest import Open, draw_all, keep

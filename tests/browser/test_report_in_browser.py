@@ -10,7 +10,7 @@ import pytest
 from costmodel.changes import consider
 from costmodel.estimation import Estimate, estimate
 from costmodel.graph import Graph
-from costmodel.reports.model_report import model_report
+from costmodel.reports.model.page import model_report
 from costmodel.reports.text import percent, show_bytes, show_rate, show_time
 from costmodel.tracing.builder import GraphBuilder
 from tests.browser.conftest import Open, draw_all, keep

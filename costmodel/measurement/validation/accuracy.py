@@ -1,6 +1,6 @@
 """What was validated, how well it went, and how to repeat it: the file behind the accuracy page.
 
-`benchmarks/accuracy.py` writes it; `costmodel.reports.accuracy_page` shows it.
+`benchmarks/accuracy.py` writes it; `costmodel.reports.accuracy.page` shows it.
 """
 
 from __future__ import annotations

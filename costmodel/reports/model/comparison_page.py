@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
-from costmodel.reports.comparison import (
+from costmodel.reports.model.comparison import (
     Compared,
     Comparison,
     accuracy_sources,

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 from costmodel.changes import Considered
 from costmodel.estimation import Estimate
-from costmodel.reports.change_table import change_table
-from costmodel.reports.cost_figure import cost_figure
 from costmodel.reports.devices import device_report
-from costmodel.reports.kind_table import kind_table
-from costmodel.reports.memory_figure import memory_figure
-from costmodel.reports.model_cards import (
+from costmodel.reports.model.cards import (
     assumption_table,
     limits,
     memory_parts,
     model_cards,
     run_cards,
 )
-from costmodel.reports.module_figure import module_figure
-from costmodel.reports.module_times import module_times
+from costmodel.reports.model.change_table import change_table
+from costmodel.reports.model.cost_figure import cost_figure
+from costmodel.reports.model.kind_table import kind_table
+from costmodel.reports.model.memory_figure import memory_figure
+from costmodel.reports.model.module_figure import module_figure
+from costmodel.reports.model.module_times import module_times
+from costmodel.reports.model.prediction import notes_of, prediction_report, uncovered_table
+from costmodel.reports.model.share_figures import bound_figure, kind_figure
 from costmodel.reports.page import Card, Pictures, render
-from costmodel.reports.prediction import notes_of, prediction_report, uncovered_table
-from costmodel.reports.roofline_page import left_out_table, roofline_pictures
-from costmodel.reports.roofline_view import roofline_view
+from costmodel.reports.roofline.page import left_out_table, roofline_pictures
+from costmodel.reports.roofline.view import roofline_view
 from costmodel.reports.runs import check_runs, run_labels, size_label
-from costmodel.reports.share_figures import bound_figure, kind_figure
 from costmodel.reports.table import Table
 from costmodel.reports.text import (
     percent,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from costmodel.reports.operator_comparison import OperatorComparison
-from costmodel.reports.operator_crossovers import changes, changes_document, changes_table
+from costmodel.reports.operators.comparison import OperatorComparison
+from costmodel.reports.operators.crossovers import changes, changes_document, changes_table
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from costmodel.estimation import Estimate
 from costmodel.graph import Graph
 from costmodel.reports.page import Card
-from costmodel.reports.roofline_view import RooflineView
+from costmodel.reports.roofline.view import RooflineView
 from costmodel.reports.runs import size_label
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (

@@ -1,6 +1,6 @@
 """The accuracy page of the documentation, from the recorded validations.
 
-python -m costmodel.reports.accuracy_page FILE.json    prints it as Markdown
+python -m costmodel.reports.accuracy.page FILE.json    prints it as Markdown
 """
 
 from __future__ import annotations

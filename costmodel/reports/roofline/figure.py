@@ -15,14 +15,14 @@ import plotly.graph_objects as go
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.page import plain
-from costmodel.reports.roofline_ceilings import (
+from costmodel.reports.roofline.ceilings import (
     PANEL_HEIGHT,
     ceiling_labels,
     ceiling_lines,
     on_narrow,
     scatter,
 )
-from costmodel.reports.roofline_view import Dot, RooflineView, roofline_view
+from costmodel.reports.roofline.view import Dot, RooflineView, roofline_view
 from costmodel.reports.text import (
     percent,
     show_bytes,

@@ -17,9 +17,8 @@ from costmodel.measurement.reproduction import (
 )
 from costmodel.published import Table as PublishedTable
 from costmodel.reports import theme
-from costmodel.reports.page import Card, Section, html_page, plain
-from costmodel.reports.reproduction import CLAIMS, claim_notes, nearest_notes, notes_of
-from costmodel.reports.reproduction_tables import (
+from costmodel.reports.accuracy.reproduction import CLAIMS, claim_notes, nearest_notes, notes_of
+from costmodel.reports.accuracy.reproduction_tables import (
     claims_table,
     conditions_table,
     heading,
@@ -28,6 +27,7 @@ from costmodel.reports.reproduction_tables import (
     scores_table,
     side_by_side,
 )
+from costmodel.reports.page import Card, Section, html_page, plain
 from costmodel.reports.text import percent
 
 GROUPS = (

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from costmodel.reports import theme
-from costmodel.reports.module_times import ModuleTime
+from costmodel.reports.model.module_times import ModuleTime
 from costmodel.reports.page import plain
 from costmodel.reports.text import count, percent, show_bytes, show_macs, show_time
 

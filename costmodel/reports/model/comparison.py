@@ -9,7 +9,7 @@ from typing import Any
 from costmodel.errors import UsageError
 from costmodel.estimation import Estimate
 from costmodel.published.accuracy import Accuracy, published_accuracy
-from costmodel.reports.prediction import notes_of
+from costmodel.reports.model.prediction import notes_of
 from costmodel.reports.report import Report
 from costmodel.reports.runs import run_labels
 from costmodel.reports.table import Column, Table

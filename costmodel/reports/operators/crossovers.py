@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from costmodel.crossovers import closed_form, crossover
 from costmodel.formulas.algebra import Crossover
 from costmodel.formulas.notation import text
-from costmodel.reports.operator_comparison import OperatorComparison, Tie
+from costmodel.reports.operators.comparison import OperatorComparison, Tie
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_time
 

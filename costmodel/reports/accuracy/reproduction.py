@@ -13,8 +13,7 @@ from costmodel.measurement.reproduction import (
     score_columns,
 )
 from costmodel.measurement.reproduction.conditions import ASSUMPTIONS
-from costmodel.reports.report import Report
-from costmodel.reports.reproduction_tables import (
+from costmodel.reports.accuracy.reproduction_tables import (
     claims_table,
     conditions_table,
     heading,
@@ -25,6 +24,7 @@ from costmodel.reports.reproduction_tables import (
     scores_table,
     side_by_side,
 )
+from costmodel.reports.report import Report
 from costmodel.reports.text import percent
 
 CLAIMS = "headline-ratios"

@@ -9,10 +9,10 @@ from typing import Any
 
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
-from costmodel.reports.prediction import notes_of
+from costmodel.reports.model.prediction import notes_of
 from costmodel.reports.report import Report
-from costmodel.reports.roofline_view import RooflineView, roofline_view
-from costmodel.reports.roofs import Diagonal, Roof
+from costmodel.reports.roofline.roofs import Diagonal, Roof
+from costmodel.reports.roofline.view import RooflineView, roofline_view
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     percent,

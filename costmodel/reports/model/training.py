@@ -7,7 +7,7 @@ from typing import Any
 
 from costmodel.estimation import Estimate
 from costmodel.graph import PHASES
-from costmodel.reports.prediction import estimate_document, notes_of, slowest_operators
+from costmodel.reports.model.prediction import estimate_document, notes_of, slowest_operators
 from costmodel.reports.report import Report
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import exact, show_bytes, show_rate, show_time

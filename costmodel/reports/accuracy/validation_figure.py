@@ -10,9 +10,7 @@ import plotly.graph_objects as go
 
 from costmodel.measurement.validation.validation import Validation
 from costmodel.reports import theme
-from costmodel.reports.page import Card, Section, html_page, plain
-from costmodel.reports.text import percent, show_time
-from costmodel.reports.validation import (
+from costmodel.reports.accuracy.validation import (
     LISTED,
     factor_table,
     group_table,
@@ -20,6 +18,8 @@ from costmodel.reports.validation import (
     notes_of,
     row_table,
 )
+from costmodel.reports.page import Card, Section, html_page, plain
+from costmodel.reports.text import percent, show_time
 
 NAMED_GROUPS = 7
 """Families with a colour of their own, the most frequent ones."""

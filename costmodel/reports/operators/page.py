@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from costmodel.reports.operator_comparison import OperatorComparison
-from costmodel.reports.operator_crossovers import changes, changes_table
-from costmodel.reports.operator_figure import operator_figure
-from costmodel.reports.operator_map import operator_map
-from costmodel.reports.operator_report import heading
-from costmodel.reports.operator_variants import OPERATORS
+from costmodel.reports.operators.comparison import OperatorComparison
+from costmodel.reports.operators.crossovers import changes, changes_table
+from costmodel.reports.operators.figure import operator_figure
+from costmodel.reports.operators.map import operator_map
+from costmodel.reports.operators.report import heading
+from costmodel.reports.operators.variants import OPERATORS
 from costmodel.reports.page import Section, html_page
 
 SHADED = (

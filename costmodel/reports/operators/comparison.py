@@ -12,7 +12,7 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from costmodel.estimation import Estimate, sweep
-from costmodel.reports.operator_variants import ASSUMPTIONS, Operator
+from costmodel.reports.operators.variants import ASSUMPTIONS, Operator
 from costmodel.roofline.ceilings import Target
 
 

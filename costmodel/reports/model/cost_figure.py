@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from costmodel.estimation import Estimate
 from costmodel.reports import theme
 from costmodel.reports.page import plain
-from costmodel.reports.roofline_view import roofline_view
+from costmodel.reports.roofline.view import roofline_view
 from costmodel.reports.text import (
     count,
     percent,

@@ -15,7 +15,7 @@ from costmodel.estimation import Estimate
 from costmodel.formulas import get_formula
 from costmodel.formulas.notation import text
 from costmodel.graph import Op, TensorSpec
-from costmodel.reports.roofs import SAME, Diagonal, Roof, peak_roofs
+from costmodel.reports.roofline.roofs import SAME, Diagonal, Roof, peak_roofs
 from costmodel.reports.text import show_shape
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.engine import BOUNDS

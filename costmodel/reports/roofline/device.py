@@ -6,8 +6,8 @@ import math
 
 from costmodel.hardware import DeviceProfile
 from costmodel.hardware.dtypes import is_integer
-from costmodel.reports.roofline_terminal import draw_axes, draw_ceilings, new_figure, text_of
-from costmodel.reports.roofs import level_diagonals, peak_roofs
+from costmodel.reports.roofline.roofs import level_diagonals, peak_roofs
+from costmodel.reports.roofline.terminal import draw_axes, draw_ceilings, new_figure, text_of
 
 
 def device_chart(profile: DeviceProfile, colour: bool, width: int | None = None) -> str:

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from costmodel.reports import theme
-from costmodel.reports.operator_comparison import OperatorComparison
-from costmodel.reports.operator_report import VERDICT
+from costmodel.reports.operators.comparison import OperatorComparison
+from costmodel.reports.operators.report import VERDICT
 from costmodel.reports.page import plain
 from costmodel.reports.text import show_time
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from costmodel import __version__
 from costmodel.estimation import Estimate, OperatorEstimate
-from costmodel.reports.memory_figure import live_bytes
+from costmodel.reports.model.memory_figure import live_bytes
 from costmodel.reports.runs import size_label
 from costmodel.reports.text import exact
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from costmodel.reports import theme
 from costmodel.reports.page import plain
-from costmodel.reports.roofline_view import RooflineView
-from costmodel.reports.roofs import Diagonal
+from costmodel.reports.roofline.roofs import Diagonal
+from costmodel.reports.roofline.view import RooflineView
 from costmodel.reports.text import show_flops_rate, show_intensity
 from costmodel.units import format_si
 

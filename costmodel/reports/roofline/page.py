@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from costmodel.estimation import Estimate
+from costmodel.reports.model.prediction import notes_of
 from costmodel.reports.page import Card, Section, html_page
-from costmodel.reports.prediction import notes_of
-from costmodel.reports.roofline_figure import roofline_document, shared_ranges
-from costmodel.reports.roofline_view import RooflineView, roofline_view
+from costmodel.reports.roofline.figure import roofline_document, shared_ranges
+from costmodel.reports.roofline.view import RooflineView, roofline_view
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import (
     count,

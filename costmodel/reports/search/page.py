@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from costmodel.reports import theme
 from costmodel.reports.page import Card, Section, html_page, plain
 from costmodel.reports.report import Report
-from costmodel.reports.search import SHOW, front_table, headline, show_budget
+from costmodel.reports.search.report import SHOW, front_table, headline, show_budget
 from costmodel.reports.text import percent
 from costmodel.search.goals import METRICS
 from costmodel.search.result import SearchResult, describe

@@ -1,0 +1,1 @@
+"""Operators and blocks compared by arithmetic intensity, bytes and time."""

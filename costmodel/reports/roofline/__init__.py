@@ -1,0 +1,1 @@
+"""The roofline with its operators, in the terminal, as a figure and as a page."""
