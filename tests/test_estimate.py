@@ -354,3 +354,11 @@ def test_float32_convolutions_run_on_matrix_engines_that_multiply_float32(
     vector = cm.load_device(device).peak("float32", "vector")
     assert vector is not None
     assert (achieved > vector) == beyond
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2**53 + 1, 10**400])
+def test_a_batch_that_is_none_is_refused(convolution: cm.Graph, batch: int) -> None:
+    with pytest.raises(
+        UsageError, match=r"batch .*: expected at (least 1|most 9,007,199,254,740,992)"
+    ):
+        cm.estimate(convolution, "t4", batch)

@@ -134,8 +134,12 @@ def whole_numbers(what: str, values: Sequence[str] | None) -> list[int]:
     return [whole_number(what, text) for text in listed(values)]
 
 
+LARGEST = 2**53
+"""The largest number that floating point tells from its neighbours."""
+
+
 def whole_number(what: str, text: str) -> int:
-    """A number of at least 1.
+    """A number from 1 to `LARGEST`.
 
     Raises:
         UsageError: for anything else.
@@ -146,6 +150,8 @@ def whole_number(what: str, text: str) -> int:
         raise UsageError(f"{what} {text!r}: expected a whole number") from None
     if number < 1:
         raise UsageError(f"{what} {number}: expected at least 1")
+    if number > LARGEST:
+        raise UsageError(f"{what} {text[:20]}...: expected at most {LARGEST:,}")
     return number
 
 

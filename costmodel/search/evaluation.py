@@ -20,6 +20,7 @@ import numpy as np
 
 from costmodel.energy import weights_missed
 from costmodel.errors import UsageError
+from costmodel.estimation.sweeping import check_batch
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
 from costmodel.search.cells import ADDITIVE, CellTable, Conditions, resolve_targets
@@ -90,8 +91,7 @@ class Evaluator:
     """(devices,) largest relative difference of a cell's time from the engine's so far."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise UsageError(f"batch {self.batch}: expected at least 1")
+        check_batch(self.batch)
         self.targets = resolve_targets(self.devices)
         self.error = (0.0,) * len(self.targets)
         self.table = CellTable(Conditions(self.batch, self.precision, tuple(self.without)))
