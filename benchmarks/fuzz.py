@@ -1,6 +1,6 @@
 """Ten thousand generated cases of hostile input: files, command lines, links of the workbench.
 
-    python benchmarks/fuzz.py [--scale 7]
+    python benchmarks/fuzz.py [--scale 8]
 
 Runs the tests that draw their input with so many times their usual number of cases, and prints
 JSON: cases per group of tests, seconds, failures. Exits with 1 if one fails or if fewer than
@@ -26,7 +26,7 @@ LEAST = 10_000
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--scale", type=float, default=7.0)
+    parser.add_argument("--scale", type=float, default=8.0)
     options = parser.parse_args()
     files = sorted(str(path) for path in TESTS.glob("test_fuzz*.py"))
     with tempfile.TemporaryDirectory() as folder:

@@ -60,7 +60,8 @@ def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     """
     known = np.where(np.asarray(capacity) > 0, capacity, NO_CACHE)
     with np.errstate(over="ignore"):
-        share: Array = np.asarray((size / known) ** steepness)
+        share: Array = np.asarray(size / known)
+        share **= steepness
         share += 1.0
         np.reciprocal(share, out=share)
     return share

@@ -256,14 +256,20 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     """
     product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
     flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
-    wide = np.minimum(tiling.across, flying)
-    tall = np.minimum(tiling.down, np.maximum(1, flying / tiling.across))
+    wide: Array = np.minimum(tiling.across, flying)
+    tall: Array = np.asarray(flying / tiling.across)
+    np.maximum(tall, 1, out=tall)
+    np.minimum(tall, tiling.down, out=tall)
     steps = product.contraction / tiling.splits * product.element_bytes
     height = tile.rows / product.unfolding
-    slab = (wide * tile.columns + tall * height) * steps
+    slab: Array = np.asarray(wide * (tile.columns * steps))
+    slab += tall * (height * steps)
     once = product.operand_bytes
-    by_wave = np.maximum(once, blocks / (wide * tall) * slab)
-    by_tile = np.maximum(by_wave, blocks * (tile.columns + height) * steps)
+    tall *= wide
+    by_wave: Array = np.asarray(slab * blocks)
+    by_wave /= tall
+    np.maximum(by_wave, once, out=by_wave)
+    by_tile = np.maximum(by_wave, blocks * ((tile.columns + height) * steps))
     c, l2 = constants, device.l2_capacity
     kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
     in_step = hit_share(flying * steps, c.lockstep_share * l2, c.lockstep_steepness)
