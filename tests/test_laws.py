@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from costmodel.errors import UnknownNameError, UsageError
 from costmodel.hardware import load_device
+from costmodel.hardware.parts import Achievable
+from costmodel.hardware.quantity import Share
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import Constants, constant_table
 from costmodel.roofline.device_columns import DeviceColumns, device_columns
@@ -132,6 +134,29 @@ def test_delivered_bandwidth_stays_below_the_peak(gpus: DeviceColumns) -> None:
     assert (stream < gpus.dram_bandwidth).all()
     assert (strided <= stream).all()
     assert (bandwidth.l2_bandwidth(gpus, C) >= gpus.dram_bandwidth).all()
+
+
+def test_a_measured_bandwidth_is_what_streams_reach() -> None:
+    """A share of the printed bandwidth that was measured counts before the laws' own, and of a
+    bandwidth that was measured itself streams reach all."""
+    printed = load_device("mi250-gcd")
+    shared = printed.model_copy(
+        update={"achievable": Achievable(dram_bandwidth=measured_share(0.8))}
+    )
+    dram = printed.level("dram")
+    assert dram is not None
+    own = dram.model_copy(
+        update={"bandwidth": dram.bandwidth.model_copy(update={"kind": "measured"})}
+    )
+    levels = tuple(own if level is dram else level for level in printed.memory)
+    measured = printed.model_copy(update={"memory": levels})
+    columns = device_columns([Target(p) for p in (printed, shared, measured)]).expand()
+    reached = bandwidth.stream_bandwidth(columns, C)[:, 0] / columns.dram_bandwidth[:, 0]
+    np.testing.assert_allclose(reached, [C.dram_share, 0.8, 1.0])
+
+
+def measured_share(value: float) -> Share:
+    return Share.model_validate({"value": value, "source": "bench", "kind": "measured"})
 
 
 def test_half_hits_where_size_and_cache_are_equal() -> None:

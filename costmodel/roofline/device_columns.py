@@ -37,6 +37,8 @@ class DeviceColumns:
     """float32 fused multiply-add lanes per unit."""
     dram_bandwidth: Array
     """B/s."""
+    stream_share: Array
+    """Of that, what long streams reach where it was measured, NaN where the laws must tell."""
     l2_capacity: Array
     """Last cache before main memory that all units share, bytes."""
     l2_bandwidth: Array
@@ -121,6 +123,7 @@ def _row(target: Target) -> tuple[float, ...]:
         "sustained_clock": profile.clock("sustained"),
         "vector_lanes": None if lanes is None else lanes.si,
         "dram_bandwidth": profile.bandwidth(profile.main_memory),
+        "stream_share": _stream_share(profile),
         "l2_capacity": _cache_in_use(target, cache),
         "l2_bandwidth": profile.bandwidth(cache),
         "core_cache": _cache_in_use(target, "l2") if cache == "llc" else 0.0,
@@ -150,6 +153,14 @@ def _cache_in_use(target: Target, level: str) -> float | None:
     profile = target.profile
     one = profile.capacity(level, per="instance")
     return None if one is None else one * ceil(profile.instances(level) * target.share)
+
+
+def _stream_share(profile: DeviceProfile) -> float | None:
+    if (share := profile.achievable.dram_bandwidth) is not None:
+        return share.si
+    level = profile.level(profile.main_memory)
+    measured = level is not None and level.bandwidth.kind == "measured"
+    return 1.0 if measured else None
 
 
 def _ecc(profile: DeviceProfile) -> str | None:

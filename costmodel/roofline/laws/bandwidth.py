@@ -28,8 +28,9 @@ def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM that long streams reach."""
     share = np.where(is_pascal(device), constants.dram_share_pascal, constants.dram_share)
     share = np.where(device.multilevel_memory, constants.dram_share_multilevel, share)
-    ecc = np.where(device.in_line_ecc, constants.ecc_share, 1.0)
-    reached: Array = device.dram_bandwidth * share * ecc
+    share = share * np.where(device.in_line_ecc, constants.ecc_share, 1.0)
+    share = np.where(np.isfinite(device.stream_share), device.stream_share, share)
+    reached: Array = device.dram_bandwidth * share
     return reached
 
 
