@@ -201,7 +201,12 @@ def test_processes_that_measure_into_one_file_lose_nothing(tmp_path: Path) -> No
 def interrupted_after(line: str, *words: str) -> tuple[int, list[str]]:
     """Press Ctrl-C once a command has written a certain line; its code and what else it said."""
     with subprocess.Popen(
-        [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as running:
         assert running.stderr is not None
         for said in running.stderr:
