@@ -356,7 +356,7 @@ def test_float32_convolutions_run_on_matrix_engines_that_multiply_float32(
     assert (achieved > vector) == beyond
 
 
-@pytest.mark.parametrize("batch", [0, -1, 2**53 + 1, 10**400])
+@pytest.mark.parametrize("batch", [0, -1, -(10**400), 2**53 + 1, 10**400])
 def test_a_batch_that_is_none_is_refused(convolution: cm.Graph, batch: int) -> None:
     with pytest.raises(
         UsageError, match=r"batch .*: expected at (least 1|most 9,007,199,254,740,992)"

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "costmodel"
 
 LAYERS = [
     {"errors"},
-    {"units", "files", "collection"},
+    {"units", "counts", "files", "collection"},
     {"graph"},
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},

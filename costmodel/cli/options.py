@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from costmodel.counts import check_count
 from costmodel.errors import UsageError
 
 
@@ -134,12 +135,8 @@ def whole_numbers(what: str, values: Sequence[str] | None) -> list[int]:
     return [whole_number(what, text) for text in listed(values)]
 
 
-LARGEST = 2**53
-"""The largest number that floating point tells from its neighbours."""
-
-
 def whole_number(what: str, text: str) -> int:
-    """A number from 1 to `LARGEST`.
+    """A number as `check_count` wants it.
 
     Raises:
         UsageError: for anything else.
@@ -148,11 +145,7 @@ def whole_number(what: str, text: str) -> int:
         number = int(text)
     except ValueError:
         raise UsageError(f"{what} {text!r}: expected a whole number") from None
-    if number < 1:
-        raise UsageError(f"{what} {number}: expected at least 1")
-    if number > LARGEST:
-        raise UsageError(f"{what} {text[:20]}...: expected at most {LARGEST:,}")
-    return number
+    return check_count(what, number)
 
 
 def sample_shape(text: str | None) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from costmodel.counts import check_count
 from costmodel.errors import UsageError
 from costmodel.estimation.prepared import memory_for, workload_for
 from costmodel.estimation.result import Estimate, RowParts
@@ -94,17 +95,6 @@ class Sweep(Sequence[Estimate]):
         return sweep_html(self)
 
 
-LARGEST_BATCH = 2**53
-"""Beyond it floating point does not tell whole numbers apart."""
-
-
-def check_batch(size: int) -> None:
-    """Raises UsageError for a batch that is none."""
-    if not 1 <= size <= LARGEST_BATCH:
-        expected = "at least 1" if size < 1 else f"at most {LARGEST_BATCH:,}"
-        raise UsageError(f"batch {str(size)[:20]}: expected {expected}")
-
-
 def sweep(
     graph: Graph,
     devices: Sequence[str | DeviceProfile | Target],
@@ -130,13 +120,12 @@ def sweep(
 
     Raises:
         UnknownNameError: for an unknown device, precision or law.
-        UsageError: for a batch below 1 or beyond `LARGEST_BATCH`, a graph without operators or an
-            incomplete profile.
+        UsageError: for a batch that is no count, a graph without operators, an incomplete profile.
         UncoveredOperatorError: in strict mode.
     """
     sizes = tuple(batches) if batches is not None else (graph.batch,)
     for size in sizes:
-        check_batch(size)
+        check_count("batch", size)
     if not graph.ops:
         raise UsageError(f"{graph.name}: no operator ran, so there is nothing to estimate")
     workload, laws = workload_for(graph), enabled_laws(without)

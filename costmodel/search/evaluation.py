@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from costmodel.counts import check_count
 from costmodel.energy import weights_missed
 from costmodel.errors import UsageError
-from costmodel.estimation.sweeping import check_batch
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
 from costmodel.search.cells import ADDITIVE, CellTable, Conditions, resolve_targets
@@ -91,7 +91,7 @@ class Evaluator:
     """(devices,) largest relative difference of a cell's time from the engine's so far."""
 
     def __post_init__(self) -> None:
-        check_batch(self.batch)
+        check_count("batch", self.batch)
         self.targets = resolve_targets(self.devices)
         self.error = (0.0,) * len(self.targets)
         self.table = CellTable(Conditions(self.batch, self.precision, tuple(self.without)))

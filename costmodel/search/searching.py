@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from costmodel.counts import check_count
 from costmodel.errors import UsageError
 from costmodel.search.problem import Problem
 from costmodel.search.result import SearchResult, bindings, checked
@@ -60,8 +61,7 @@ def search(
     """
     started = time.perf_counter()
     chosen = _method(problem, method)
-    if top < 1:
-        raise UsageError(f"top {top}: expected at least 1")
+    check_count("top", top)
     if chosen == "exhaustive":
         summary = go_through(problem, progress, workers)
         kept = "no study is kept: all designs were costed, there was nothing to sample"

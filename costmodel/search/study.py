@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from costmodel.counts import check_count
 from costmodel.errors import CostModelError, UsageError
 from costmodel.search.goals import Reward
 from costmodel.search.problem import Problem
@@ -50,8 +51,7 @@ def sample_designs(
         UsageError: if optuna is missing, the storage cannot be used, or no proposal meets the
             space's conditions.
     """
-    if trials < 1:
-        raise UsageError(f"trials {trials}: expected at least 1")
+    check_count("trials", trials)
     if not 0 <= seed < LARGEST_SEED:
         raise UsageError(f"seed {seed:.6g}: expected 0 to {LARGEST_SEED - 1}")
     study = open_study(problem, sampler, seed, storage)

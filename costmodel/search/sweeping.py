@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from costmodel import __version__
+from costmodel.counts import check_count
 from costmodel.errors import CostModelError, UsageError
 from costmodel.estimation import estimate, resolve_target
-from costmodel.estimation.sweeping import check_batch
 from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.precision import get_precision
@@ -80,7 +80,7 @@ def cases_of(
     """
     targets = [resolve_target(device) for device in devices]
     for batch in batches:
-        check_batch(batch)
+        check_count("batch", batch)
     named = [get_precision(name).name for name in precisions]
     cases = [
         Case(source, target, batch, precision, tuple(without))

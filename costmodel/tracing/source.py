@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from costmodel.counts import check_count
 from costmodel.errors import TraceError, UnknownNameError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.building import IMAGE, build_on_meta, sample_of
@@ -75,8 +76,7 @@ def load_graph(
         UsageError: if an extra is not installed, or the batch or shape makes no sense.
         TraceError: if the model cannot be built or its forward fails.
     """
-    if batch < 1:
-        raise UsageError(f"batch {batch}: expected at least 1")
+    check_count("batch", batch)
     step, conditions = step_of(mode, conditions)
     if step is not None and source.lower().endswith((".onnx", ".pt2")):
         raise UsageError(f"{source}: holds a forward pass only; a training step needs the model")

@@ -24,14 +24,13 @@ import numpy as np
 from costmodel.errors import UsageError
 from costmodel.measurement.fitting.fit import parse_source, read_constants
 from costmodel.measurement.fitting.residuals import FEWEST, fit_residuals
-from costmodel.measurement.validation.device_factors import network_times, sum_rows
+from costmodel.measurement.validation.device_factors import kind_shares, network_times, sum_rows
 from costmodel.measurement.validation.matching import GraphSource
 from costmodel.measurement.validation.measured_files import validate_file
 from costmodel.measurement.validation.request import Request
 from costmodel.measurement.validation.validation import Run
 from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.engine import BOUNDS
-from costmodel.roofline.interval import LEVEL, Residuals, time_shares
+from costmodel.roofline.interval import LEVEL, Residuals
 
 Array = np.ndarray
 
@@ -96,15 +95,8 @@ def _fit_way(way: tuple[str, str, str], runs: Sequence[JudgedRun]) -> Residuals:
     for run, constants in runs:
         networks = run.networks
         times = network_times(networks, run.target, constants)
-        rows = times.total[0, 0]
-        kinds, shares = time_shares(
-            networks.kinds,
-            times.bound[0, 0] == BOUNDS.index("launch"),
-            rows * networks.counts,
-            networks.network,
-            len(networks),
-        )
-        errors = np.log(networks.measured / sum_rows(networks, rows))
+        kinds, shares = kind_shares(networks, times)
+        errors = np.log(networks.measured / sum_rows(networks, times.total[0, 0]))
         parts.append((run.target.label, errors, kinds, shares))
         names = sorted({*names, *kinds})
     tables: dict[str, list[Array]] = {}

@@ -14,7 +14,8 @@ from costmodel.measurement.validation.networks import Networks
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import LAWS, Times, operator_times
+from costmodel.roofline.engine import BOUNDS, LAWS, Times, operator_times
+from costmodel.roofline.interval import time_shares
 
 Array = np.ndarray
 
@@ -87,6 +88,17 @@ def network_times(
         **{name: getattr(constants, name) / factors.vector for name in CYCLES},
     )
     return operator_times(networks.operators, limits, columns, laws, constants)
+
+
+def kind_shares(networks: Networks, times: Times) -> tuple[tuple[str, ...], Array]:
+    """Kinds of operators, and (networks, kinds) shares of the time; see `time_shares`."""
+    return time_shares(
+        networks.kinds,
+        times.bound[0, 0] == BOUNDS.index("launch"),
+        times.total[0, 0] * networks.counts,
+        networks.network,
+        len(networks),
+    )
 
 
 def sum_rows(networks: Networks, row_values: Array) -> Array:

@@ -11,15 +11,20 @@ import numpy as np
 
 from costmodel.errors import UsageError
 from costmodel.measurement.tables.conditions import RunConditions
-from costmodel.measurement.validation.device_factors import NEUTRAL, network_times, sum_rows
+from costmodel.measurement.validation.device_factors import (
+    NEUTRAL,
+    kind_shares,
+    network_times,
+    sum_rows,
+)
 from costmodel.measurement.validation.few_shot import Refinement, pick_models, refine
 from costmodel.measurement.validation.matching import Skipped
 from costmodel.measurement.validation.networks import Networks
 from costmodel.measurement.validation.scoring import Score, score
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.engine import BOUNDS, LAWS
-from costmodel.roofline.interval import half_widths, time_shares
+from costmodel.roofline.engine import LAWS
+from costmodel.roofline.interval import half_widths
 from costmodel.roofline.operators import take as take_rows
 
 Array = np.ndarray
@@ -175,13 +180,7 @@ def validate_networks(
     times = network_times(networks, target, constants, laws, factors)
     rows = times.total[0, 0]
     predicted = sum_rows(networks, rows)
-    kinds, shares = time_shares(
-        networks.kinds,
-        times.bound[0, 0] == BOUNDS.index("launch"),
-        rows * networks.counts,
-        networks.network,
-        len(networks),
-    )
+    kinds, shares = kind_shares(networks, times)
     low = high = None
     said = list(notes)
     if laws == frozenset(LAWS):

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from costmodel.counts import check_count
 from costmodel.errors import TraceError, UsageError
 from costmodel.graph import Graph
 from costmodel.tracing.onnx_model.fusing import fuse
@@ -28,8 +29,8 @@ def graph_of(
     open_sizes: bool = True,
 ) -> Graph:
     """The graph of a parsed model; see `trace_onnx` for arguments and errors."""
-    if batch is not None and batch < 1:
-        raise UsageError(f"batch {batch}: expected at least 1")
+    if batch is not None:
+        check_count("batch", batch)
     where = str(path)
     inputs = read_inputs(model.graph, where, batch, input_shape, sizes)
     if inputs.batch_is_fixed and batch not in (None, 1, inputs.batch):
