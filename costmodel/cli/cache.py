@@ -1,7 +1,5 @@
 """`costmodel cache`: info, clear."""
 
-from __future__ import annotations
-
 import typer
 
 from costmodel.cli import options

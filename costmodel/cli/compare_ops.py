@@ -1,7 +1,5 @@
 """`costmodel compare-ops`."""
 
-from __future__ import annotations
-
 import sys
 from math import lcm
 from typing import Annotated

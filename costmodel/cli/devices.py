@@ -1,7 +1,5 @@
 """`costmodel devices`: list, show, compare, new, validate, schema."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """`costmodel fit`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`costmodel report`."""
 
-from __future__ import annotations
-
 import shlex
 from functools import cache, partial
 from typing import Annotated, Any

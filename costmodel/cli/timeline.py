@@ -1,7 +1,5 @@
 """`costmodel timeline`."""
 
-from __future__ import annotations
-
 import sys
 
 from costmodel.cli import options

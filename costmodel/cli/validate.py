@@ -1,7 +1,5 @@
 """`costmodel validate`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
