@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache, wraps
 from math import ceil, nan
+from operator import is_
+from typing import Any, TypeVar, TypeVarTuple
 
 import numpy as np
 
@@ -13,9 +15,11 @@ from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
 
 Array = np.ndarray
+Rest = TypeVarTuple("Rest")
+Found = TypeVar("Found")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeviceColumns:
     """Numbers of several devices; every array is (devices,) and NaN where a number is unknown."""
 
@@ -63,14 +67,40 @@ class DeviceColumns:
     resident_threads: Array
     """Most threads that a GPU unit holds, NaN for others."""
 
+    @cached_property
+    def found(self) -> dict[Any, tuple[tuple[Any, ...], Any]]:
+        """What laws made of these numbers, each with the other arguments it had; see `once`."""
+        return {}
+
     def expand(self, axes: int = 1) -> DeviceColumns:
         """Append axes of length 1, so that (devices,) broadcasts against (devices, ops)."""
-        new = {f.name: getattr(self, f.name) for f in fields(self)}
-        return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
+        return _expanded(self, axes)
 
     def take(self, devices: Array) -> DeviceColumns:
-        """Some devices, by index or mask of the first axis."""
+        """Some devices, by index of the first axis."""
+        if len(devices) == len(self.units):
+            return self
         return DeviceColumns(**{f.name: getattr(self, f.name)[devices] for f in fields(self)})
+
+
+def once(law: Callable[[DeviceColumns, *Rest], Found]) -> Callable[[DeviceColumns, *Rest], Found]:
+    """A law of devices, whatever the operators: worked out once for the same further arguments."""
+
+    @wraps(law)
+    def known(device: DeviceColumns, *rest: *Rest) -> Found:
+        last = device.found.get(law)
+        if last is None or not all(map(is_, last[0], rest)):
+            last = device.found[law] = (rest, law(device, *rest))
+        result: Found = last[1]
+        return result
+
+    return known
+
+
+@once
+def _expanded(device: DeviceColumns, axes: int) -> DeviceColumns:
+    new = {f.name: getattr(device, f.name) for f in fields(device)}
+    return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
 
 
 GENERATIONS = {

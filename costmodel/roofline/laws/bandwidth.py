@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from costmodel.roofline.constants import Constants
-from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.device_columns import DeviceColumns, once
 
 Array = np.ndarray
 
@@ -18,12 +18,14 @@ VOLTA = 7
 """First generation (`DeviceColumns.generation`) with the later memory controller and kernels."""
 
 
+@once
 def is_pascal(device: DeviceColumns) -> Array:
     """Whether a device is of Pascal's generation or an earlier one; unknown counts as later."""
     early: Array = device.generation < VOLTA
     return early
 
 
+@once
 def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM that long streams reach."""
     share = np.where(is_pascal(device), constants.dram_share_pascal, constants.dram_share)
@@ -34,6 +36,7 @@ def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return reached
 
 
+@once
 def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM for tile loads that take a short segment from each of many rows."""
     share = np.where(is_pascal(device), constants.strided_share_pascal, constants.strided_share)
@@ -41,6 +44,7 @@ def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return reached
 
 
+@once
 def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of the L2 cache: the profile's, or units x clock x bytes per clock."""
     derived = device.units * device.clock * constants.l2_bytes_per_clock

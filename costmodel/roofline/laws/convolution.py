@@ -74,8 +74,7 @@ class Convolution:
 
     def take(self, rows: Array) -> Convolution:
         """Some of the convolutions, by index."""
-        columns = np.broadcast_arrays(*(getattr(self, f.name) for f in fields(self)))
-        return Convolution(*(column[..., rows] for column in columns))
+        return Convolution(*(getattr(self, f.name)[..., rows] for f in fields(self)))
 
     @property
     def count(self) -> int:

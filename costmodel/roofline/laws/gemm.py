@@ -18,7 +18,7 @@ runs a product is decided in `selection`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -71,10 +71,17 @@ class Product:
         aligned: Array = first & second & third
         return aligned
 
+    @property
+    def sizes(self) -> tuple[Any, ...]:
+        """All fields in order, arrays (..., ops) or one value for all."""
+        return (
+            self.batches, self.rows, self.columns, self.contraction,
+            self.element_bytes, self.unfolding, self.result_passes, self.strided,
+        )  # fmt: skip
+
     def take(self, index: Array | slice) -> Product:
         """Some of the products, or some of them several times."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return Product(**{k: v[..., index] if np.ndim(v) else v for k, v in values})
+        return Product(*(v[..., index] if isinstance(v, np.ndarray) else v for v in self.sizes))
 
     def across_rows(self, device: DeviceColumns) -> Array:
         """Whether tile loads go across rows in short segments, (devices, ops).
@@ -101,18 +108,21 @@ class Product:
 
 
 def stacked(parts: Sequence[Product]) -> Product:
-    """Products of one element size one after the other."""
-    sizes = [np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts]
-    lead = np.broadcast_shapes(*(size[:-1] for size in sizes))
+    """Products one after the other."""
+    shapes = [np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts]
+    lead = np.broadcast_shapes(*(shape[:-1] for shape in shapes))
+    ends = np.cumsum([shape[-1] for shape in shapes]).tolist()
 
-    def column(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        if all(np.ndim(value) == 0 and value == values[0] for value in values):
-            return values[0]
-        shaped = (np.broadcast_to(v, (*lead, s[-1])) for v, s in zip(values, sizes, strict=True))
-        return np.concatenate(list(shaped), axis=-1)
+    def column(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if all(not isinstance(v, np.ndarray) and v == first for v in values):
+            return first
+        whole = np.empty((*lead, ends[-1]), np.asarray(first).dtype)
+        for value, start, end in zip(values, (0, *ends), ends, strict=False):
+            whole[..., start:end] = value
+        return whole
 
-    return Product(**{f.name: column(f.name) for f in fields(Product)})
+    return Product(*map(column, zip(*(part.sizes for part in parts), strict=True)))
 
 
 @dataclass(frozen=True)
