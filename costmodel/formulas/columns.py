@@ -171,22 +171,22 @@ class Columns:
         scale = (sizes / self.graph.batch)[..., None] if sizes.shape else sizes / self.graph.batch
         costs = {name: np.zeros(shape) for name in COST_FIELDS}
         gemm = {name: np.zeros(shape) for name in GEMM_FIELDS}
-        for group in self._groups:
-            indices, arguments = group.indices, group.arguments(scale, float32_bytes)
-            try:
-                with np.errstate(divide="raise", invalid="raise", over="raise"):
-                    results = zip(COST_FIELDS, group.formula.evaluate(*arguments), strict=True)
-                    for name, result in results:
+        try:
+            with np.errstate(divide="raise", invalid="raise", over="raise"):
+                for group in self._groups:
+                    indices, arguments = group.indices, group.arguments(scale, float32_bytes)
+                    found = group.formula.evaluate(*arguments)
+                    for name, result in zip(COST_FIELDS, found, strict=True):
                         costs[name][..., indices] = result
                     if group.formula.gemm is not None:
-                        results = zip(GEMM_FIELDS, group.formula.gemm(*arguments), strict=True)
-                        for name, result in results:
+                        found = group.formula.gemm(*arguments)
+                        for name, result in zip(GEMM_FIELDS, found, strict=True):
                             gemm[name][..., indices] = result
-            except FloatingPointError as error:
-                names = ", ".join(sorted({self.table[i].target for i in indices}))
-                raise GraphError(
-                    f"{self.graph.name}: {names}: sizes that give no finite cost ({error})"
-                ) from error
+        except FloatingPointError as error:
+            names = ", ".join(sorted({self.table[i].target for i in group.indices}))
+            raise GraphError(
+                f"{self.graph.name}: {names}: sizes that give no finite cost ({error})"
+            ) from error
         return CostColumns(Cost(**costs), **gemm)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache, wraps
+from functools import cached_property, lru_cache
 from math import ceil, nan
-from operator import is_
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
 import numpy as np
 
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
+from costmodel.roofline.once import once
 
 Array = np.ndarray
-Rest = TypeVarTuple("Rest")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,20 +79,6 @@ class DeviceColumns:
         if len(devices) == len(self.units):
             return self
         return DeviceColumns(**{f.name: getattr(self, f.name)[devices] for f in fields(self)})
-
-
-def once(law: Callable[[DeviceColumns, *Rest], Found]) -> Callable[[DeviceColumns, *Rest], Found]:
-    """A law of devices, whatever the operators: worked out once for the same further arguments."""
-
-    @wraps(law)
-    def known(device: DeviceColumns, *rest: *Rest) -> Found:
-        last = device.found.get(law)
-        if last is None or not all(map(is_, last[0], rest)):
-            last = device.found[law] = (rest, law(device, *rest))
-        result: Found = last[1]
-        return result
-
-    return known
 
 
 @once

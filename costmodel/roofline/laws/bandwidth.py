@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from costmodel.roofline.constants import Constants
-from costmodel.roofline.device_columns import DeviceColumns, once
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 

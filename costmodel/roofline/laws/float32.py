@@ -45,7 +45,7 @@ def product_seconds(
     many = np.atleast_2d(ops.batches > 1)
     early = is_pascal(device)  # whose libraries have rules that no other needs to follow
     times = np.empty((device.units.shape[0], *many.shape))
-    for some in filter(len, map(np.flatnonzero, (early, ~early))):
+    for some in filter(len, (early.ravel().nonzero()[0], (~early).ravel().nonzero()[0])):
         rate, own = unit_rate[some], device.take(some)
         times[some] = _library_seconds(product, many, rate, own, constants)
     return times
@@ -55,7 +55,7 @@ def _library_seconds(
     product: Product, many: Array, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """The same where `many` tells batches of products, (batches, rows), from single ones."""
-    single, several = (np.flatnonzero(some.any(axis=0)) for some in (~many, many))
+    (single,), (several,) = (some.any(axis=0).nonzero() for some in (~many, many))
     linear, batched = linear_kernels(device), batched_kernels(device)
     offers = [Offer(linear, len(single)), Offer(batched, len(several))]
     rows = np.concatenate([single, several])

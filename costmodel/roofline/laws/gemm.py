@@ -109,7 +109,9 @@ class Product:
 
 def stacked(parts: Sequence[Product]) -> Product:
     """Products one after the other."""
-    shapes = [np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts]
+    shapes = [
+        np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts
+    ]
     lead = np.broadcast_shapes(*(shape[:-1] for shape in shapes))
     ends = np.cumsum([shape[-1] for shape in shapes]).tolist()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import Constants
-from costmodel.roofline.device_columns import DeviceColumns, once
+from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.backward import (
     channel_seconds,
     contraction_splits,
@@ -32,6 +32,7 @@ from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.laws.overlap import p_norm
 from costmodel.roofline.laws.pointwise import row_seconds
 from costmodel.roofline.laws.power import flop_energy, sustained_clock
+from costmodel.roofline.once import once
 from costmodel.roofline.operators import OperatorColumns, select
 from costmodel.roofline.times import Times
 
@@ -183,7 +184,8 @@ class _Run:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
         per_byte = ops.first_share * self._per_byte(ops.first_distance)
-        if (rows := np.flatnonzero(ops.second_share)).size:
+        (rows,) = ops.second_share.nonzero()
+        if rows.size:
             second = self._per_byte(ops.second_distance[..., rows])
             per_byte[..., rows] += ops.second_share[rows] * second
         per_byte += np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
@@ -276,8 +278,8 @@ class _Run:
         if not self.on("float32") or "float32" not in ops.dtypes:
             return None
         covered = (ops.matrix_code == ops.dtypes.index("float32")) & (ops.convolution | ops.product)
-        direct = np.flatnonzero(covered & ops.convolution & ~ops.gradient)
-        products = np.flatnonzero(covered & ~(ops.convolution & ~ops.gradient))
+        dense = ops.convolution & ~ops.gradient
+        (direct,), (products,) = (covered & dense).nonzero(), (covered & ~dense).nonzero()
         rows = np.concatenate([direct, products])
         if not lanes.size or not rows.size:
             return None
@@ -322,7 +324,9 @@ class _Run:
         rows, some = self._rows((ops.line_length > 0) & ~ops.compiled & self.on("rows"))
         if rows.size:
             softmax = ~some.normalization
-            waited = row_seconds(some.lines, some.line_length, softmax, self.board.columns, constants)
+            waited = row_seconds(
+                some.lines, some.line_length, softmax, self.board.columns, constants
+            )
             time[..., rows] += np.where(self.gpu & np.isfinite(waited), waited, 0.0)
         return time
 

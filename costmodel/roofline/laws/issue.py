@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from costmodel.roofline.device_columns import DeviceColumns, once
+from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 

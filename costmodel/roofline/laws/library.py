@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.roofline.device_columns import DeviceColumns, once
+from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.gemm import Tile
 from costmodel.roofline.laws.selection import Kernels
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
