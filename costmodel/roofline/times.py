@@ -16,7 +16,7 @@ operator; or scalar lanes, busy with index arithmetic and loads rather than with
 
 @dataclass(frozen=True)
 class Times:
-    """Time of every row in seconds; arrays are (devices, batches, rows), or (rows,) of one of each."""
+    """Time of every row in seconds; arrays are (devices, batches, rows), or (rows,) of one run."""
 
     compute: Array
     memory: Array

@@ -117,7 +117,7 @@ class Workload:
 
     def cost(self, batches: Array, dtype: str) -> CostColumns:
         """Cost of every row at every batch size: arrays are (batches, rows)."""
-        return self.columns.evaluate(batches, dtype).at((..., self.base))
+        return CostColumns.of(self.columns.values(batches, dtype)[..., self.base])
 
 
 def workload_of(columns: Columns) -> Workload:

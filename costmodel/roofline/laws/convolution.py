@@ -114,7 +114,7 @@ def convolution_time(
     boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
     rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
     product, offers = implicit_product(conv), [Offer(implicit_kernels(device), conv.count)]
-    (rows,) = np.atleast_2d(conv.suits_winograd).any(axis=0).nonzero()
+    (rows,) = np.asarray(np.atleast_2d(conv.suits_winograd).any(axis=0)).nonzero()
     if rows.size:
         some = conv.take(rows)
         own, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))

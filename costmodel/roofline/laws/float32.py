@@ -55,7 +55,7 @@ def _library_seconds(
     product: Product, many: Array, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """The same where `many` tells batches of products, (batches, rows), from single ones."""
-    (single,), (several,) = (some.any(axis=0).nonzero() for some in (~many, many))
+    (single,), (several,) = (np.asarray(some.any(axis=0)).nonzero() for some in (~many, many))
     linear, batched = linear_kernels(device), batched_kernels(device)
     offers = [Offer(linear, len(single)), Offer(batched, len(several))]
     rows = np.concatenate([single, several])

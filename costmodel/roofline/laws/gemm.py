@@ -81,7 +81,10 @@ class Product:
 
     def take(self, index: Array | slice) -> Product:
         """Some of the products, or some of them several times."""
-        return Product(*(v[..., index] if isinstance(v, np.ndarray) else v for v in self.sizes))
+        some: list[Any] = [
+            value[..., index] if isinstance(value, np.ndarray) else value for value in self.sizes
+        ]
+        return Product(*some)
 
     def across_rows(self, device: DeviceColumns) -> Array:
         """Whether tile loads go across rows in short segments, (devices, ops).
