@@ -64,9 +64,8 @@ def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     1 / (1 + (size / capacity)^steepness): one half where both are equal. An unknown capacity
     holds nothing.
     """
-    known = np.where(np.asarray(capacity) > 0, capacity, NO_CACHE)
     with np.errstate(over="ignore"):
-        share: Array = np.asarray(size / known)
+        share: Array = np.asarray(size / np.fmax(capacity, NO_CACHE))
         share **= steepness
         share += 1.0
         np.reciprocal(share, out=share)

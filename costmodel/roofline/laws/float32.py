@@ -81,7 +81,7 @@ def convolution_seconds(
     """
     taps = np.maximum(ops.taps, 1)
     repeated = ops.rows * ops.contraction * 4
-    unfolding = np.clip(repeated / np.maximum(ops.data_read, 1), 1.0, taps)
+    unfolding = np.minimum(np.maximum(repeated / np.maximum(ops.data_read, 1), 1.0), taps)
     conv = Convolution(
         images=np.maximum(ops.planes / ops.columns, 1),
         channels=ops.contraction / taps,

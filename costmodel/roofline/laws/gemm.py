@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,10 +114,12 @@ class Product:
 def stacked(parts: Sequence[Product]) -> Product:
     """Products one after the other."""
     shapes = [
-        np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts
+        np.broadcast(part.batches, part.rows, part.columns, part.contraction).shape
+        for part in parts
     ]
-    lead = np.broadcast_shapes(*(shape[:-1] for shape in shapes))
-    ends = np.cumsum([shape[-1] for shape in shapes]).tolist()
+    leads = {shape[:-1] for shape in shapes}
+    lead = leads.pop() if len(leads) == 1 else np.broadcast_shapes(*leads)
+    ends = list(accumulate(shape[-1] for shape in shapes))
 
     def column(values: Sequence[Any]) -> Any:
         first = values[0]

@@ -17,7 +17,7 @@ def hit_rate(distance: Array, capacity: Array) -> Array:
     single byte overflows.
     """
     with np.errstate(over="ignore"):
-        ratio = distance / np.where(capacity > 0, capacity, NO_CACHE)
+        ratio = distance / np.fmax(capacity, NO_CACHE)
         return np.asarray(1 / (1 + ratio**2))
 
 
