@@ -11,6 +11,7 @@ import numpy as np
 
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.raising import raise_to
 from costmodel.roofline.once import once
 
 Array = np.ndarray
@@ -66,7 +67,7 @@ def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     """
     with np.errstate(over="ignore"):
         share: Array = np.asarray(size / np.fmax(capacity, NO_CACHE))
-        share **= steepness
+        raise_to(share, steepness)
         share += 1.0
         np.reciprocal(share, out=share)
     return share

@@ -56,8 +56,10 @@ def _library_seconds(
 ) -> Array:
     """The same where `many` tells batches of products, (batches, rows), from single ones."""
     (single,), (several,) = (np.asarray(some.any(axis=0)).nonzero() for some in (~many, many))
-    linear, batched = linear_kernels(device), batched_kernels(device)
-    offers = [Offer(linear, len(single)), Offer(batched, len(several))]
+    linear = Offer(linear_kernels(device), len(single))
+    if not several.size:
+        return chosen_time(product, [linear], unit_rate, device, constants)[0]
+    offers = [linear, Offer(batched_kernels(device), len(several))]
     rows = np.concatenate([single, several])
     found = chosen_time(product.take(rows), offers, unit_rate, device, constants)[0]
     times = np.empty((*found.shape[:-1], many.shape[-1]))
