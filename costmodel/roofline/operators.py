@@ -188,7 +188,7 @@ class _Selected:
         self._operators, self._rows = operators, rows
 
     def __getattr__(self, name: str) -> Array:
-        column: Array = getattr(self._operators, name)[..., self._rows]
+        column: Array = getattr(self._operators, name).take(self._rows, -1)
         setattr(self, name, column)
         return column
 

@@ -117,7 +117,7 @@ class Workload:
 
     def cost(self, batches: Array, dtype: str) -> CostColumns:
         """Cost of every row at every batch size: arrays are (batches, rows)."""
-        return CostColumns.of(self.columns.values(batches, dtype)[..., self.base])
+        return CostColumns.of(self.columns.values(batches, dtype).take(self.base, -1))
 
 
 def workload_of(columns: Columns) -> Workload:

@@ -75,7 +75,7 @@ class Convolution:
 
     def take(self, rows: Array) -> Convolution:
         """Some of the convolutions, by index."""
-        return Convolution(*(getattr(self, f.name)[..., rows] for f in fields(self)))
+        return Convolution(*(getattr(self, f.name).take(rows, -1) for f in fields(self)))
 
     @property
     def count(self) -> int:

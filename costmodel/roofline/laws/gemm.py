@@ -80,10 +80,11 @@ class Product:
             self.element_bytes, self.unfolding, self.result_passes, self.strided,
         )  # fmt: skip
 
-    def take(self, index: Array | slice) -> Product:
+    def take(self, index: Array) -> Product:
         """Some of the products, or some of them several times."""
         some: list[Any] = [
-            value[..., index] if isinstance(value, np.ndarray) else value for value in self.sizes
+            value.take(index, -1) if isinstance(value, np.ndarray) else value
+            for value in self.sizes
         ]
         return Product(*some)
 

@@ -186,7 +186,7 @@ class _Run:
         per_byte = ops.first_share * self._per_byte(ops.first_distance)
         (rows,) = ops.second_share.nonzero()
         if rows.size:
-            second = self._per_byte(ops.second_distance[..., rows])
+            second = self._per_byte(ops.second_distance.take(rows, -1))
             per_byte[..., rows] += ops.second_share[rows] * second
         per_byte += np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
         reads = ops.data_read * per_byte
@@ -203,7 +203,7 @@ class _Run:
                 passes = 1 + constants.norm_gradient_pass * some.norm_gradient
                 moved = passes * some.data_read + some.bytes_written
                 blocks = channel_seconds(moved, some.channel_blocks, self.clock, constants)
-                longer = np.maximum(total[..., rows], blocks)
+                longer = np.maximum(total.take(rows, -1), blocks)
                 total[..., rows] = np.where(self.gpu, longer, total[..., rows])
         return total
 
@@ -218,7 +218,7 @@ class _Run:
             if on("gradients"):
                 slower = np.maximum(again, constants.reorder_gradient)
                 again = np.where(some.gradient, slower, again)
-            moved = reads[..., rows] + writes[..., rows]
+            moved = reads.take(rows, -1) + writes.take(rows, -1)
             yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
         rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
         if rows.size:
@@ -226,7 +226,7 @@ class _Run:
             yield rows, np.where(self.gpu, constants.bias_pass, 0.0) * one_pass
         rows, some = self._rows(ops.reduces & on("passes"))
         if rows.size:
-            yield rows, constants.fused_reread * reads[..., rows]
+            yield rows, constants.fused_reread * reads.take(rows, -1)
         rows, some = self._rows(ops.unfused & on("attention"))
         if rows.size:
             scores = 4 * some.batches * some.rows * some.columns
@@ -267,7 +267,7 @@ class _Run:
         time: Array = np.asarray(2 * ops.macs / self.vector_rate)
         rows, some = self._rows(ops.matrix)
         if rows.size:
-            rate = self.matrix_rate[..., rows] * self._efficiency(some)
+            rate = self.matrix_rate.take(rows, -1) * self._efficiency(some)
             time[..., rows] = 2 * some.macs / rate
         return np.asarray(time + ops.other_flops / self.vector_rate)
 
@@ -284,7 +284,7 @@ class _Run:
         if not lanes.size or not rows.size:
             return None
         device, boost, held, constants = self.board.float32
-        vector, matrix = self.vector_rate[..., rows], self.matrix_rate[..., rows]
+        vector, matrix = self.vector_rate.take(rows, -1), self.matrix_rate.take(rows, -1)
         where: Any = (..., rows)
         if len(lanes) < self.shape[0]:
             vector, matrix = vector[lanes], matrix[lanes]
