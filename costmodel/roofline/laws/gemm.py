@@ -275,30 +275,18 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     """
     product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
     flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
-    wide: Array = np.minimum(tiling.across, flying)
-    tall: Array = np.asarray(flying / tiling.across)
-    np.maximum(tall, 1, out=tall)
-    np.minimum(tall, tiling.down, out=tall)
-    steps = product.contraction / tiling.splits * product.element_bytes
-    height = tile.rows / product.unfolding
-    slab: Array = np.asarray(wide * (tile.columns * steps))
-    slab += tall * (height * steps)
+    wide = np.minimum(tiling.across, flying)
+    tall = np.minimum(np.maximum(flying / tiling.across, 1), tiling.down)
+    depth = product.contraction / tiling.splits * product.element_bytes
+    width, height = tile.columns * depth, tile.rows / product.unfolding * depth
+    slab = wide * width + tall * height
     once = product.operand_bytes
-    tall *= wide
-    by_wave: Array = np.asarray(slab * blocks)
-    by_wave /= tall
-    np.maximum(by_wave, once, out=by_wave)
-    by_tile = np.maximum(by_wave, blocks * ((tile.columns + height) * steps))
-    c, l2 = constants, device.l2_capacity
-    kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
-    in_step = hit_share(flying * steps, c.lockstep_share * l2, c.lockstep_steepness)
-    # once + (1 - kept) (by_wave - once) + (1 - in_step) (by_tile - by_wave), in place
-    reads: Array = np.asarray(by_tile - by_wave)
-    reads *= np.subtract(1, in_step, out=in_step)
-    by_wave -= once
-    by_wave *= np.subtract(1, kept, out=kept)
-    reads += by_wave
-    reads += once
+    by_wave = np.maximum(slab * blocks / (wide * tall), once)
+    by_tile = np.maximum(by_wave, blocks * (width + height))
+    l2 = device.l2_capacity
+    kept = hit_share(slab, constants.slab_share * l2, constants.slab_steepness)
+    in_step = hit_share(flying * depth, constants.lockstep_share * l2, constants.lockstep_steepness)
+    reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
 
 
