@@ -161,9 +161,9 @@ def _from_design(path: Path, batch: int, input_shape: Sequence[int] | None) -> S
     shape = family.input_shape(**parameters)
     if input_shape is not None and tuple(input_shape) != shape:
         sizes = "x".join(map(str, shape))
-        raise UsageError(f"{path}: the design is for {sizes}; change its resolution instead")
+        raise UsageError(f"{path}: the design is for {sizes}; change its parameters instead")
     model = build_on_meta(str(path), lambda: family.build(**parameters))
-    return Source(path.stem, model, (sample_of(batch, shape),))
+    return Source(path.stem, model, family.inputs(batch, **parameters))
 
 
 def _from_pt2(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:
