@@ -46,7 +46,7 @@ TOLERANCE = 1e-10
 """Relative error of a cell's time at which a polynomial is good enough."""
 
 ADDITIVE = (
-    "parameters", "weight_storage", "kept", "macs", "flops", "bytes_read", "bytes_written", "weight_bytes",
+    "parameters", "always_held", "macs", "flops", "bytes_read", "bytes_written", "weight_bytes",
     "operators", "traffic",
 )  # fmt: skip
 """Columns of cells that add up over a design."""
@@ -81,7 +81,8 @@ class CellTable:
         self._pairs = np.zeros((3, 0), dtype=np.int64)  # cell, row, count
         self.costs = {name: np.zeros(0) for name in (*ADDITIVE, "activations")}
         """(cells,) by column: sums over a cell's operators, but `activations`, the most bytes that
-        are alive while one of them runs, without what cells keep from run to run: `kept`."""
+        are alive while one of them runs, and `always_held`: weights, and what the cell keeps from
+        run to run."""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -140,11 +141,11 @@ class CellTable:
         alive = liveness_of(workload.graph, others).bytes_at(self.conditions.batch, width)
         peaks = np.zeros(len(graphs))
         np.maximum.at(peaks, owner[owner != NOBODY], alive[owner != NOBODY])
+        keeps = [_kept_bytes(graph, width) for graph in graphs]
         weights = [MemoryModel(graph, _NOTHING, _NOTHING).always(width).weights for graph in graphs]
         return {
             "parameters": np.array([float(graph.parameters) for graph in graphs]),
-            "weight_storage": np.array(weights),
-            "kept": np.array([scale * _kept_bytes(graph, width) for graph in graphs]),
+            "always_held": np.array(weights) + scale * np.array(keeps),
             "macs": summed(cost.macs),
             "flops": summed(2 * cost.macs + cost.other_flops),
             "bytes_read": summed(cost.bytes_read),

@@ -2,9 +2,9 @@
 
 Inside a network, a cell reads what the operator before it just wrote; traced alone, it reads an
 input that nothing touched. So each graph but a network's first is preceded here by an operator that
-writes its input, owned by nobody. What a cell keeps from run to run, its further inputs, nothing
-touches before it in the network either: these are the inputs of the whole. After that, how far back in the traffic an operator's inputs
-were last touched is the same as in the whole network.
+writes its input, owned by nobody. What a cell keeps from run to run, its further inputs, is touched
+by nothing else in the network either: these are inputs of the whole. After that, how far back in
+the traffic an operator's inputs were last touched is the same as in the whole network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def chained(graphs: Sequence[Graph], starts: Sequence[bool]) -> tuple[Graph, Arr
     """Graphs one after the other, sharing nothing.
 
     Args:
-        graphs: each of a cell, its first input fed by the cell before; traced at the same batch and under the same conditions.
+        graphs: each of a cell, its first input written by the one before; traced at the same batch
+            and under the same conditions.
         starts: whether each stands first in its network and reads the model's input.
 
     Returns:

@@ -139,7 +139,7 @@ class Evaluator:
             batch=self.batch,
             latency=latency,
             energy=energy,
-            memory=sums["weight_storage"] + sums["kept"] + activations,
+            memory=sums["always_held"] + activations,
             parameters=sums["parameters"],
             macs=sums["macs"],
             flops=sums["flops"],

@@ -24,6 +24,10 @@ BASE = 10_000.0
 """Of the wavelengths of rotary positions, RoFormer's; it changes no cost."""
 
 
+class TokenEmbedding(nn.Embedding):
+    """Token ids, (n, 1), to (n, 1, width)."""
+
+
 class RMSNorm(nn.Module):
     """x over its root mean square along the last dimension, scaled by a weight per channel."""
 
@@ -107,16 +111,14 @@ class VocabularyHead(nn.Module):
 
 
 def _embedding(width: int, vocabulary: int) -> tuple[Cell, int]:
-    return Cell(nn.Embedding, (vocabulary, width), (1,), "int64"), 1
+    return Cell(TokenEmbedding, (vocabulary, width), (1,), "int64"), 1
 
 
 def _block(
     depth: int, width: int, head: int, groups: int, mlp_ratio: float, context: int
 ) -> tuple[Cell, int]:
     if width % (head * groups):
-        raise UsageError(
-            f"decoder: width {width} is no multiple of head {head} x groups {groups}"
-        )
+        raise UsageError(f"decoder: width {width} is no multiple of head {head} x groups {groups}")
     hidden = -(-round(width * mlp_ratio) // MULTIPLE) * MULTIPLE
     cache = (width // head // groups, context, head)
     arguments = (width, head, groups, hidden, context)

@@ -47,9 +47,7 @@ class Cell(NamedTuple):
 
     def inputs(self, batch: int, device: str = "meta") -> tuple[Tensor, ...]:
         """Zeros as its module takes them: its input, then what it keeps."""
-        first = torch.zeros(
-            (batch, *self.shape), dtype=getattr(torch, self.dtype), device=device
-        )
+        first = torch.zeros((batch, *self.shape), dtype=getattr(torch, self.dtype), device=device)
         return first, *(torch.zeros((batch, *shape), device=device) for shape in self.kept)
 
 
@@ -148,7 +146,7 @@ class Family:
         """Shape of one sample, without the batch."""
         return self.cells(**parameters)[0][1].shape
 
-    def inputs(self, batch: int, device: str = "meta", **parameters: Any) -> tuple[Tensor, ...]:
+    def inputs(self, batch: int, device: str = "meta", /, **parameters: Any) -> tuple[Tensor, ...]:
         """Zeros as the network takes them: its input, then what its cells keep, front to back."""
         cells = self.cells(**parameters)
         made = [cell.inputs(batch, device) for _, cell, count in cells for _ in range(count)]
