@@ -14,6 +14,8 @@ import pytest
 pytest.importorskip("dash", reason="the workbench needs the extra app")
 pytest.importorskip("waitress", reason="the workbench needs the extra app")
 
+import torch
+
 import costmodel as cm
 from costmodel.cli import main
 from costmodel.errors import CostModelError, TraceError, UsageError
@@ -24,7 +26,8 @@ from costmodel.workbench.state import read_query
 from costmodel.workbench.uploads import Uploads
 
 QUERIES = ["width=32&depth=6&batch=4", "task=segmentation&width=16&depth=4&resolution=256",
-           "task=vit&depth=2&width=128&batch=1"]  # fmt: skip
+           "task=vit&depth=2&width=128&batch=1",
+           "task=llm&depth=4&width=1024&attention=gqa8&expansion=8/3&batch=3"]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- uploads
@@ -141,8 +144,9 @@ def test_the_code_builds_the_network_alone(query: str) -> None:
     assert "import costmodel" not in code
     assert "from costmodel" not in code
     names: dict[str, Any] = {"__name__": "design"}
-    exec(compile(code, "design.py", "exec"), names)
-    model = names["design"]()
+    with torch.device("meta"):
+        exec(compile(code, "design.py", "exec"), names)
+        model = names["design"]()
     counted = sum(p.numel() for p in model.parameters())
     assert counted == design_view(state).estimate.total.parameters
 
