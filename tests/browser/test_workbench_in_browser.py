@@ -269,12 +269,13 @@ def test_a_language_model_has_controls_and_words_of_its_own(visit: Visit) -> Non
     state = state.changed(attention="mqa", context=32768)
     shows(page, predicted(state))
     until(page, lambda: state_of(page) == state)
-    page.locator("#apply-best").click()
-    best = advise(state).recommended
-    assert best is not None
-    shows(page, predicted(state.changed(**best.changes)))
+    found = advise(state)
+    assert found.recommended is not None
+    page.locator("#advice .headline", has_text=found.headline).wait_for()
     drawn(page, "roofline", "blocks", "pareto")
     keep(page, "llm-1440")
+    page.locator("#apply-best").click()
+    shows(page, predicted(state.changed(**found.recommended.changes)))
     page.locator("#tab label", has_text="Compare devices").click()
     page.locator("#devices th", has_text="tokens/s").wait_for()
     narrow = visit(state.to_query(), width=390)
