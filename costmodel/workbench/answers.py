@@ -52,6 +52,9 @@ def steer(search: str | None, task: str, *rest: Any) -> list[Any]:
     *queries, present = rest[len(APPLIED) :]
     if ctx.triggered_id in APPLIED:
         reading = read_query(queries[APPLIED.index(ctx.triggered_id)] or "")
+        now = read_query(present or "")
+        if reading.state.task != now.state.task:  # advice that is still that of another task
+            reading = now
     elif ctx.triggered_id == "task":
         reading = Reading(other_task(read_query(present or "").state, task), ())
     else:
