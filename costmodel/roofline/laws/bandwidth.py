@@ -55,7 +55,7 @@ def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return bandwidth
 
 
-NO_CACHE = 1e-300
+NO_CACHE = 1e-100
 """Bytes, in place of a capacity that is 0 or unknown: a single byte overflows it."""
 
 
@@ -65,11 +65,10 @@ def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     1 / (1 + (size / capacity)^steepness): one half where both are equal. An unknown capacity
     holds nothing.
     """
-    with np.errstate(over="ignore"):
-        share: Array = np.asarray(size / np.fmax(capacity, NO_CACHE))
-        raise_to(share, steepness)
-        share += 1.0
-        np.reciprocal(share, out=share)
+    share: Array = np.asarray(size / np.fmax(capacity, NO_CACHE))
+    raise_to(share, steepness)
+    share += 1.0
+    np.reciprocal(share, out=share)
     return share
 
 
