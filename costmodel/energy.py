@@ -17,7 +17,8 @@ O'Connor et al., "Fine-Grained DRAM" (MICRO 2017), energies per bit of HBM2 and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -173,11 +174,12 @@ def operator_energy(operators: OperatorColumns, rates: EnergyRates) -> tuple[Arr
     ops = operators
 
     def arithmetic(matrix: Array, vector: Array) -> Array:
-        each = np.where(ops.matrix, matrix[ops.matrix_code], vector[ops.vector_code])
-        return np.asarray(2 * ops.macs * each + ops.other_flops * vector[ops.vector_code])
+        other = vector[..., ops.vector_code]
+        each = np.where(ops.matrix, matrix[..., ops.matrix_code], other)
+        return np.asarray(2 * ops.macs * each + ops.other_flops * other)
 
     def missed(distance: Array) -> Array:
-        return np.asarray(1 - hit_rate(distance, np.array(rates.capacity)))
+        return np.asarray(1 - hit_rate(distance, np.asarray(rates.capacity)))
 
     unknown = np.maximum(1 - ops.first_share - ops.second_share, 0)
     outside = ops.bytes_written + ops.data_read * (
@@ -194,7 +196,43 @@ def operator_energy(operators: OperatorColumns, rates: EnergyRates) -> tuple[Arr
 
 def weights_missed(traffic: Array, rates: EnergyRates) -> Array:
     """Share of the weights that come from main memory when the whole run moves `traffic` bytes."""
-    return np.asarray(1 - hit_rate(traffic, np.array(rates.capacity)))
+    return np.asarray(1 - hit_rate(traffic, np.asarray(rates.capacity)))
+
+
+def energies_of(
+    operators: OperatorColumns, counts: Array, seconds: Array, targets: Sequence[Target]
+) -> Array:
+    """`Energy.joules` of runs on many devices, (devices, batches); NaN where power is not known.
+
+    Args:
+        operators: columns of the runs.
+        counts: (rows,) how often each runs.
+        seconds: (devices, batches) of the whole runs.
+        targets: the devices.
+    """
+    joules = np.full(seconds.shape, np.nan)
+    known, rates = _rates_of(tuple(targets), operators.dtypes)
+    if not known.size:
+        return joules
+    own, weights, _ = operator_energy(operators, rates)
+    dynamic = (own + weights * weights_missed(operators.whole_run, rates)) @ counts
+    limits = rates.total(dynamic[..., None], seconds[known, :, None])
+    joules[known] = limits[..., 0]
+    return joules
+
+
+@lru_cache(maxsize=64)
+def _rates_of(targets: tuple[Target, ...], dtypes: tuple[str, ...]) -> tuple[Array, EnergyRates]:
+    """Index of the devices whose power is known, and their rates, (devices, 1, dtypes or 1)."""
+    found = [energy_rates(target, dtypes) for target in targets]
+    known = [rates for rates in found if rates is not None]
+
+    def column(name: str) -> Array:
+        return np.reshape([getattr(rates, name) for rates in known], (len(known), 1, -1))
+
+    names = (f.name for f in fields(EnergyRates) if f.name != "notes")
+    rates = EnergyRates(**{name: column(name) for name in names}, notes=())  # type: ignore[arg-type]
+    return np.flatnonzero([rates is not None for rates in found]), rates
 
 
 class Energy(NamedTuple):

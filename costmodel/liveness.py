@@ -11,20 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from costmodel.graph import DTYPE_BYTES, Graph
+from costmodel.graph import DTYPE_BYTES, Graph, TensorSpec
 
 Array = np.ndarray
-
-
-class _Size(NamedTuple):
-    batched: bool
-    float32: float
-    """Elements that a precision setting converts."""
-    other_bytes: float
 
 
 @dataclass(frozen=True)
@@ -65,49 +57,45 @@ def liveness_of(graph: Graph, storages: Container[int] | None = None) -> Livenes
         graph: in the order it runs.
         storages: only these, by the id of the tensor that owns each; by default all.
     """
-    count = len(graph.ops)
-    sizes: dict[int, _Size] = {}
+    count, tensors = len(graph.ops), graph.tensors
+    owners = [_owner(graph, spec, storages) for spec in tensors]
     first: dict[int, int] = {}
     last: dict[int, int] = {}
-
-    def touch(tensor: int, when: int) -> None:
-        spec = graph.tensors[tensor]
-        owner = graph.tensors[spec.storage]
-        if owner.is_weight or owner.kind == "state":
-            return
-        if storages is not None and owner.id not in storages:
-            return
-        first.setdefault(owner.id, when)
-        last[owner.id] = max(last.get(owner.id, when), when)
-        if owner.id not in sizes:
-            is_float32 = owner.dtype == "float32"
-            sizes[owner.id] = _Size(
-                spec.batched or owner.batched,
-                float(owner.distinct) if is_float32 else 0.0,
-                0.0 if is_float32 else float(owner.distinct) * DTYPE_BYTES[owner.dtype],
-            )
-        elif spec.batched and not sizes[owner.id].batched:
-            # A buffer made empty and filled with data later grows with the batch.
-            sizes[owner.id] = sizes[owner.id]._replace(batched=True)
-
-    for tensor in graph.inputs:
-        touch(tensor, 0)
+    for i in graph.inputs:
+        if (owner := owners[i]) is not None:
+            first[owner] = last[owner] = 0
     for index, op in enumerate(graph.ops):
         for used in (*op.inputs, *op.outputs):
-            if used is not None:
-                touch(used, index)
-    written = {graph.tensors[i].storage for op in graph.ops if not op.is_view for i in op.outputs}
+            if used is not None and (owner := owners[used]) is not None:
+                if owner not in first:
+                    first[owner] = index
+                last[owner] = index
+    written = {tensors[i].storage for op in graph.ops if not op.is_view for i in op.outputs}
     training = graph.conditions.get("mode") == "train"
-    held = (i for i in graph.inputs if training or graph.tensors[i].storage in written)
-    for tensor in (*graph.outputs, *held):
-        touch(tensor, max(count - 1, 0))
+    held = (i for i in graph.inputs if training or tensors[i].storage in written)
+    for i in (*graph.outputs, *held):
+        if (owner := owners[i]) is not None:
+            last[owner] = max(count - 1, 0)
+            first.setdefault(owner, last[owner])
+    # A buffer made empty and filled with data later grows with the batch.
+    batched = {owner for owner, spec in zip(owners, tensors, strict=True) if spec.batched}
 
     # Add each storage at its first operator and remove it after its last, then accumulate.
     changes = np.zeros((4, count + 1))
-    for owner, size in sizes.items():
-        offset = 0 if size.batched else 2
-        for start, sign in ((first[owner], 1), (last[owner] + 1, -1)):
-            changes[offset, start] += sign * size.float32
-            changes[offset + 1, start] += sign * size.other_bytes
+    for owner, start in first.items():
+        spec, end = tensors[owner], last[owner] + 1
+        row, size = 0 if owner in batched else 2, float(spec.distinct)
+        if spec.dtype != "float32":
+            row, size = row + 1, size * DTYPE_BYTES[spec.dtype]
+        changes[row, start] += size
+        changes[row, end] -= size
     alive = changes.cumsum(axis=1)[:, :count]
     return Liveness(alive[0], alive[1], alive[2], alive[3], graph.batch)
+
+
+def _owner(graph: Graph, spec: TensorSpec, storages: Container[int] | None) -> int | None:
+    """The tensor whose memory a tensor is in, None if it is always there or not asked for."""
+    owner = graph.tensors[spec.storage]
+    if owner.is_weight or owner.kind == "state":
+        return None
+    return owner.id if storages is None or owner.id in storages else None

@@ -115,9 +115,10 @@ class MemoryModel:
 
 def memory_of(graph: Graph) -> MemoryModel:
     """The memory of a graph, its gradients told apart if it is a training step."""
-    gradients: frozenset[int] = frozenset()
-    if graph.conditions.get("mode") == "train":
-        gradients = frozenset(graph.tensors[i].storage for i in graph.outputs[1:])
+    if graph.conditions.get("mode") != "train":
+        none = np.zeros(len(graph.ops))
+        return MemoryModel(graph, Liveness(none, none, none, none, graph.batch), liveness_of(graph))
+    gradients = frozenset(graph.tensors[i].storage for i in graph.outputs[1:])
     others = frozenset(spec.storage for spec in graph.tensors) - gradients
     return MemoryModel(graph, liveness_of(graph, gradients), liveness_of(graph, others))
 

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from costmodel.cli import main
-from costmodel.errors import UsageError
+from costmodel.errors import UnknownNameError, UsageError
+from costmodel.estimation import estimate
 from costmodel.search import load_space
 from costmodel.search.engines import workers
 from costmodel.search.store import ResultStore, digest
 from costmodel.search.sweeping import cases_of, run_sweep
+from costmodel.tracing.patterns import matching
+from costmodel.tracing.source import load_graph
 
 SOURCES = ("zoo:fasternet_t0", "zoo:fasternet_t1", "zoo:partialnet_t0", "zoo:mobilenet_v2")
 
@@ -77,6 +80,38 @@ def test_a_model_that_fails_does_not_stop_the_others(cache: Path) -> None:
     found = run_sweep(cases_of(["zoo:nothing", "zoo:fasternet_t0"], ["v100-sxm2"]))
     assert [row["model"] for row in found.rows] == ["zoo:fasternet_t0"]
     assert "zoo:nothing" in found.failures
+
+
+def test_a_row_is_what_an_estimate_tells(cache: Path) -> None:
+    devices = ["v100-sxm2", "epyc-73f3@1", "rtx-4090", "cortex-a72"]
+    found = run_sweep(cases_of(SOURCES[:1], devices, [1, 8], ["fp32", "fp16"]))
+    assert len(found.rows) == 16
+    for row in found.rows:
+        graph = load_graph(SOURCES[0], min(row["batch"], 2))
+        alone = estimate(graph, row["device"], row["batch"], row["precision"])
+        assert row["latency_s"] == pytest.approx(alone.latency, rel=1e-9)
+        assert row["bound"] == alone.bound
+        assert row["energy_j"] == pytest.approx(alone.energy.joules, rel=1e-9)
+        assert (row["macs"], row["params"]) == (alone.total.macs, alone.total.parameters)
+        assert (row["bytes"], row["peak_memory_bytes"]) == (alone.total.bytes, alone.peak_memory)
+
+
+def test_a_device_that_cannot_compute_so_does_not_stop_the_others(cache: Path) -> None:
+    asked = cases_of(SOURCES[:2], ["v100-sxm2", "tpu-v4"], [1], ["fp32", "bf16"])
+    found = run_sweep(asked)
+    assert [(row["device"], row["precision"]) for row in found.rows] == 2 * [
+        ("v100-sxm2", "fp32"), ("v100-sxm2", "bf16"), ("tpu-v4", "bf16"),
+    ]  # fmt: skip
+    assert not found.failures
+    assert "it computes in bfloat16, int8" in found.unable["tpu-v4"]
+
+
+def test_patterns_stand_for_the_models_they_match() -> None:
+    assert matching(["zoo:fasternet_t?", "zoo:fasternet_t1", "hf:gpt2?decode=8"]) == [
+        "zoo:fasternet_t0", "zoo:fasternet_t1", "zoo:fasternet_t2", "hf:gpt2?decode=8",
+    ]  # fmt: skip
+    with pytest.raises(UnknownNameError, match="zoo models of the pattern 'fusternet"):
+        matching(["zoo:fusternet*"])
 
 
 CHILD = """

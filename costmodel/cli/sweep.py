@@ -30,7 +30,7 @@ def sweep(
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
-    """Predict many models on many devices, in many processes, resumable."""
+    """Predict many models, also by pattern (timm:resnet*), on many devices; resumable."""
     form = chosen_format(format, output)
     sizes, policies = options.batch_sizes(batch) or [1], options.precisions(precision)
     targets = loading.load_targets(device, threads)
@@ -38,8 +38,9 @@ def sweep(
     from costmodel.reports.sweep import sweep_report
     from costmodel.search.store import ResultStore
     from costmodel.search.sweeping import cases_of, run_sweep
+    from costmodel.tracing.patterns import matching
 
-    cases = cases_of(models, targets, sizes, policies, options.listed(without))
+    cases = cases_of(matching(models), targets, sizes, policies, options.listed(without))
     kept = None if store is None else ResultStore(Path(store))
     with spread(engine, address, jobs) as workers, progress_bar() as advance:
         outcome = run_sweep(cases, kept, workers, advance)

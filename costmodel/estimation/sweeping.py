@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from costmodel.counts import check_count
+from costmodel.energy import energies_of
 from costmodel.errors import UsageError
-from costmodel.estimation.prepared import workload_for
+from costmodel.estimation.prepared import memory_for, workload_for
 from costmodel.estimation.result import Estimate
 from costmodel.estimation.targets import resolve_target
-from costmodel.graph import Graph
+from costmodel.formulas.cost import Cost
+from costmodel.graph import DTYPE_BYTES, Graph
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Ceilings, Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import ALL_LAWS, Times, enabled_laws, operator_times
+from costmodel.roofline.engine import ALL_LAWS, BOUNDS, Times, enabled_laws, operator_times
 from costmodel.roofline.operators import operator_columns
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.roofline.workload import Workload
@@ -50,6 +52,43 @@ class Sweep(Sequence[Estimate]):
         """(devices, batches, precisions) seconds."""
         counts = self.workload.counts
         return np.stack([times.total @ counts for times in self.times], axis=-1)
+
+    @cached_property
+    def bounds(self) -> Array:
+        """(devices, batches, precisions) codes into `BOUNDS` of what limits most of the time."""
+        counts, codes = self.workload.counts, range(len(BOUNDS))
+        shares = [
+            [np.where(times.bound == code, times.total, 0.0) @ counts for code in codes]
+            for times in self.times
+        ]
+        return np.asarray(np.argmax(shares, axis=1).transpose(1, 2, 0))
+
+    @cached_property
+    def energy(self) -> Array:
+        """(devices, batches, precisions) J for the batch, NaN where a device's power is unknown."""
+        sizes, counts = np.array(self.batches, dtype=float), self.workload.counts
+        found = [
+            energies_of(
+                operator_columns(self.workload, sizes, policy),
+                counts,
+                self.latency[..., index],
+                self.targets,
+            )
+            for index, policy in enumerate(self.precisions)
+        ]
+        return np.stack(found, axis=-1)
+
+    def total(self, batch: int, precision: int) -> Cost:
+        """What a run costs, on any device; see `Estimate.total`."""
+        storage, counts = self.precisions[precision].storage, self.workload.counts
+        each = self.workload.cost(np.array(float(self.batches[batch])), storage).cost
+        summed = each.map(lambda column: float(np.dot(column, counts)))
+        return replace(summed, parameters=self.graph.parameters)
+
+    def peak_memory(self, batch: int, precision: int) -> float:
+        """Bytes in use at the peak of a run, on any device."""
+        width = DTYPE_BYTES[self.precisions[precision].storage]
+        return memory_for(self.graph).at(self.batches[batch], width).total
 
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""

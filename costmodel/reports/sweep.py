@@ -38,7 +38,8 @@ def sweep_report(outcome: SweepOutcome) -> Report:
         f"{count(outcome.computed, 'prediction')} worked out, {outcome.known:,} known from before"
     ]
     notes += [f"left out: {source}: {reason}" for source, reason in outcome.failures.items()]
+    notes += [f"left out: {reason}" for reason in outcome.unable.values()]
     if any(row["energy_j"] is not None for row in outcome.rows):
         notes.append("energy rests on assumptions that `costmodel predict` lists for each device")
-    document = {"rows": outcome.rows, "failures": outcome.failures}
+    document = {"rows": outcome.rows, "failures": outcome.failures, "unable": outcome.unable}
     return Report(document, (Table("Sweep", COLUMNS, rows),), tuple(notes))

@@ -123,23 +123,26 @@ def _bandwidth_and_launch(target: Target) -> tuple[float, float]:
     return found, profile.launch_overhead or 0.0
 
 
+def why_unable(target: Target, dtypes: Sequence[str]) -> str | None:
+    """Why a device computes in one of these dtypes neither itself nor in float32, else None."""
+    for dtype in dtypes:
+        if not _has_peak(target, dtype if is_known_dtype(dtype) else "float32"):
+            has, remedy = _dtypes_of(target.profile), "it states no peak"
+            if has:
+                remedy = f"it computes in {has}: choose such a precision"
+            return f"{target.profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}"
+    return None
+
+
 def _require_peaks(targets: Sequence[Target], dtypes: Sequence[str]) -> None:
     """Refuse devices that compute in none of these dtypes nor float32, all of them at once."""
-    unable = {
-        target.profile.id: (target.profile, dtype)
-        for target in targets
-        for dtype in reversed(dtypes)
-        if not _has_peak(target, dtype)
-    }
+    unable = {target: why for target in targets if (why := why_unable(target, dtypes))}
     if not unable:
         return
     if len(unable) == 1:
-        ((profile, dtype),) = unable.values()
-        has = _dtypes_of(profile)
-        remedy = f"it computes in {has}: choose such a precision" if has else "it states no peak"
-        raise UsageError(f"{profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}")
+        raise UsageError(*unable.values())
     listed = ", ".join(
-        f"{profile.id} ({_dtypes_of(profile) or 'no peak'})" for profile, _ in unable.values()
+        f"{target.profile.id} ({_dtypes_of(target.profile) or 'no peak'})" for target in unable
     )
     raise UsageError(
         f"{len(unable)} devices have no peak in this precision, nor float32 to fall back on; leave "

@@ -7,17 +7,24 @@ interrupted, or is asked for again with more devices, does only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from costmodel import __version__
+from costmodel.collection import collection_paused
 from costmodel.counts import check_count
 from costmodel.errors import CostModelError, UsageError
-from costmodel.estimation import estimate, resolve_target
+from costmodel.estimation import Sweep, resolve_target, sweep
+from costmodel.estimation.prepared import workload_for
 from costmodel.graph import Graph
-from costmodel.roofline.ceilings import Target
+from costmodel.roofline.ceilings import Target, why_unable
+from costmodel.roofline.engine import BOUNDS
+from costmodel.roofline.operators import compute_dtypes
 from costmodel.roofline.precision import get_precision
 from costmodel.search.engines import Progress, Workers
 from costmodel.search.store import ResultStore, digest
@@ -42,8 +49,7 @@ class Case(NamedTuple):
             {
                 "source": self.source,
                 "content": _content(self.source),
-                "device": self.target.profile.model_dump(mode="json"),
-                "threads": self.target.threads,
+                "device": _device_digest(self.target),
                 "batch": self.batch,
                 "precision": self.precision,
                 "without": sorted(self.without),
@@ -63,6 +69,8 @@ class SweepOutcome(NamedTuple):
     """Cases that the store had."""
     failures: dict[str, str]
     """Why a model has no rows, by source."""
+    unable: dict[str, str]
+    """Why a device has no rows for some models or precisions, by its label."""
 
 
 def cases_of(
@@ -108,72 +116,156 @@ def run_sweep(
         workers: of an engine; by default this process works.
         progress: called with how many of the cases are done.
     """
-    rows: dict[str, Row] = {}
-    keys = [case.key for case in cases]
-    if store is not None:
-        rows = {key: row for key in keys if (row := store.get(key)) is not None}
-    known = sum(key in rows for key in keys)
-    missing: dict[str, list[Case]] = {}
-    for case, key in zip(cases, keys, strict=True):
-        if key not in rows:
-            missing.setdefault(case.source, []).append(case)
-    arguments = [(tuple(group),) for group in missing.values()]
-    found: Iterable[list[Row] | str]
-    found = workers.map(predict_cases, arguments) if workers else _here(arguments)
-    failures: dict[str, str] = {}
-    done = known
-    for (group,), outcome in zip(arguments, found, strict=True):
-        if isinstance(outcome, str):
-            failures[group[0].source] = outcome
+    known = {} if store is None else _known(cases, store)
+    missing: dict[str, list[int]] = {}
+    for number, case in enumerate(cases):
+        if number not in known:
+            missing.setdefault(case.source, []).append(number)
+    rows, failures, unable = dict(known), dict[str, str](), dict[str, str]()
+    done = len(known)
+    for numbers, found in _results([*missing.values()], cases, workers):
+        if isinstance(found, str):
+            failures[cases[numbers[0]].source] = found
         else:
-            for case, row in zip(group, outcome, strict=True):
-                rows[case.key] = row
+            for number, row in zip(numbers, found, strict=True):
+                if isinstance(row, str):
+                    unable[cases[number].target.label] = row
+                    continue
+                rows[number] = row
                 if store is not None:
-                    store.put(case.key, row)
-        done += len(group)
+                    store.put(cases[number].key, row)
+        done += len(numbers)
         if progress is not None:
             progress(done, len(cases))
-    ordered = [rows[key] for key in keys if key in rows]
-    return SweepOutcome(ordered, len(ordered) - known, known, failures)
+    ordered = [rows[number] for number in sorted(rows)]
+    return SweepOutcome(ordered, len(rows) - len(known), len(known), failures, unable)
 
 
-def _here(arguments: Iterable[tuple[tuple[Case, ...]]]) -> Iterator[list[Row] | str]:
-    return (predict_cases(*each) for each in arguments)
+def _known(cases: Sequence[Case], store: ResultStore) -> dict[int, Row]:
+    """Rows that the store has, by the number of the case."""
+    found = ((number, store.get(case.key)) for number, case in enumerate(cases))
+    return {number: row for number, row in found if row is not None}
 
 
-def predict_cases(cases: Sequence[Case]) -> list[Row] | str:
-    """Rows of cases of one model, or why it has none: a model that fails must not stop a sweep."""
+def _results(
+    groups: Sequence[list[int]], cases: Sequence[Case], workers: Workers | None
+) -> Iterator[tuple[list[int], list[Row | str] | str]]:
+    """Numbers of the cases of a model, and what `predict_cases` gives for them.
+
+    Workers get a few models at a time, which share their devices on the way.
+    """
+    asked = [tuple(cases[number] for number in numbers) for numbers in groups]
+    if workers is None:
+        yield from zip(groups, map(predict_cases, asked), strict=True)
+        return
+    size = max(1, min(MODELS_PER_CALL, len(asked) // CALLS))
+    number_of = {target: n for n, target in enumerate(dict.fromkeys(c.target for c in cases))}
+    devices = pickle.dumps(tuple(number_of))
+    light: list[list[Any]] = [
+        [(case.source, number_of[case.target], *case[2:]) for case in each] for each in asked
+    ]
+    calls = [(devices, light[start : start + size]) for start in range(0, len(light), size)]
+    found = (each for several in workers.map(predict_models, calls) for each in several)
+    yield from zip(groups, found, strict=True)
+
+
+MODELS_PER_CALL = 8
+"""At most, of a worker."""
+CALLS = 32
+"""To be made at least, so that workers end at about the same time."""
+
+
+def predict_models(devices: bytes, models: Sequence[Sequence[Any]]) -> list[list[Row | str] | str]:
+    """`predict_cases` of several models, in a worker.
+
+    Args:
+        devices: targets, pickled once for all calls.
+        models: fields of the cases of each, with the number of a target in its place.
+    """
+    targets = _unpickled(devices)
+    return [
+        predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases])
+        for cases in models
+    ]
+
+
+@lru_cache(maxsize=4)
+def _unpickled(devices: bytes) -> tuple[Target, ...]:
+    """The same objects at every call: whether others are equal takes long to tell."""
+    targets: tuple[Target, ...] = pickle.loads(devices)
+    return targets
+
+
+def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
+    """For each of the cases of one model a row, or why its device has none.
+
+    A string is why the model has none: a model that fails must not stop a sweep.
+    """
     from costmodel.tracing.cache import cached_graph
 
-    try:
+    found: dict[Case, Row | str] = {}
+    groups: dict[tuple[int, str, tuple[str, ...]], list[Case]] = {}
+    for case in cases:
         # A single sample is traced alone: what is a view then is a copy in a larger batch.
-        graphs = {size: cached_graph(cases[0].source, size) for size in {_traced(c) for c in cases}}
-        return [_row(case, graphs[_traced(case)]) for case in cases]
+        groups.setdefault((min(case.batch, 2), case.precision, case.without), []).append(case)
+    try:
+        with collection_paused():
+            graphs = {size: cached_graph(cases[0].source, size) for size, *_ in groups}
+            for (size, *_), group in groups.items():
+                found.update(_rows(group, graphs[size]))
     except CostModelError as error:
         return " ".join(str(error).split())
+    return [found[case] for case in cases]
 
 
-def _traced(case: Case) -> int:
-    return min(case.batch, 2)
+def _rows(cases: Sequence[Case], graph: Graph) -> Iterator[tuple[Case, Row | str]]:
+    """Rows of cases that differ in device and batch alone, all worked out at once."""
+    first = cases[0]
+    policy, workload = get_precision(first.precision), workload_for(graph)
+    dtypes = compute_dtypes(workload, policy)
+    reasons = {t: why_unable(t, dtypes) for t in dict.fromkeys(case.target for case in cases)}
+    able = [target for target, reason in reasons.items() if reason is None]
+    batches = [*dict.fromkeys(case.batch for case in cases)]
+    result = sweep(graph, able, batches, [policy.name], without=first.without) if able else None
+    costs = [_costs(result, batch) for batch in range(len(batches))] if result else []
+    place = {target: number for number, target in enumerate(able)}
+    for case in cases:
+        reason = reasons[case.target]
+        if result is None or reason is not None:
+            yield case, str(reason)
+            continue
+        device, batch = place[case.target], batches.index(case.batch)
+        speed = _speed(result, device, batch)
+        yield case, {"model": case.source, "device": case.target.label, **speed, **costs[batch]}
 
 
-def _row(case: Case, graph: Graph) -> Row:
-    found = estimate(graph, case.target, case.batch, case.precision, without=case.without)
-    total = found.total
+def _speed(result: Sweep, device: int, batch: int) -> Row:
+    place, size = (device, batch, 0), result.batches[batch]
+    latency, joules = float(result.latency[place]), float(result.energy[place])
     return {
-        "model": case.source,
-        "device": found.device,
-        "batch": case.batch,
-        "precision": case.precision,
-        "latency_s": found.latency,
-        "throughput_per_s": found.throughput,
-        "energy_j": None if found.energy is None else found.energy.joules,
-        "bound": found.bound,
+        "batch": size,
+        "precision": result.precisions[0].name,
+        "latency_s": latency,
+        "throughput_per_s": size / latency,
+        "energy_j": None if np.isnan(joules) else joules,
+        "bound": BOUNDS[result.bounds[place]],
+    }
+
+
+def _costs(result: Sweep, batch: int) -> Row:
+    total = result.total(batch, 0)
+    return {
         "macs": float(total.macs),
         "params": float(total.parameters),
         "bytes": float(total.bytes),
-        "peak_memory_bytes": float(found.peak_memory),
+        "peak_memory_bytes": result.peak_memory(batch, 0),
     }
+
+
+@lru_cache(maxsize=512)
+def _device_digest(target: Target) -> str:
+    document = {"device": target.profile.model_dump(mode="json"), "threads": target.threads}
+    return digest(document)
 
 
 def _content(source: str) -> str | None:

@@ -93,9 +93,10 @@ def cached_graph(
     Raises:
         CostModelError: whatever `load_graph` raises; failures are not kept.
     """
-    from costmodel.tracing.source import load_graph
 
     def make() -> Graph:
+        from costmodel.tracing.source import load_graph
+
         return load_graph(source, batch, input_shape, **conditions)
 
     if not enabled:

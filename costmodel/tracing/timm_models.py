@@ -14,6 +14,15 @@ from costmodel.tracing.building import IMAGE, build_device, build_on_meta
 _MISSING = "timm is not installed; install it with: pip install 'roofline-costmodel[zoo]'"
 
 
+def timm_names() -> list[str]:
+    """All models of the installed timm. Raises UsageError if there is none."""
+    try:
+        import timm
+    except ImportError:
+        raise UsageError(_MISSING) from None
+    return list(timm.list_models())
+
+
 def load_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, Sequence[int]]:
     """A model on the meta device, and the shape of one of its own samples.
 
@@ -26,12 +35,11 @@ def load_timm(name: str, input_shape: Sequence[int] | None) -> tuple[nn.Module, 
         UnknownNameError: for an unknown model, with the nearest names.
         TraceError: if the model cannot be built.
     """
-    try:
-        import timm
-    except ImportError:
-        raise UsageError(_MISSING) from None
+    known = timm_names()
+    import timm
+
     if not timm.is_model(name.partition(".")[0]):  # knows the names of former releases too
-        raise UnknownNameError("timm model", name.partition(".")[0], timm.list_models())
+        raise UnknownNameError("timm model", name.partition(".")[0], known)
     model = build_on_meta(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", {})
     sample = tuple(config.get("input_size", IMAGE))

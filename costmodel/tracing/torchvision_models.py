@@ -34,6 +34,17 @@ _SIZES: Mapping[str, tuple[int, ...]] = {
 _BY_TASK = {"detection": PHOTO, "video": CLIP, "optical_flow": FRAMES}
 
 
+def torchvision_names() -> list[str]:
+    """All models of the installed torchvision. Raises UsageError if there is none."""
+    try:
+        from torchvision import models
+    except ImportError:
+        raise UsageError(
+            "torchvision is not installed; install it with: pip install 'roofline-costmodel[zoo]'"
+        ) from None
+    return list(models.list_models())
+
+
 def load_torchvision(
     name: str, batch: int, sample: Sequence[int] | None
 ) -> tuple[nn.Module, tuple[Any, ...]]:
@@ -49,14 +60,11 @@ def load_torchvision(
         UnknownNameError: for an unknown model, with the nearest names.
         TraceError: if the model cannot be built.
     """
-    try:
-        from torchvision import models
-    except ImportError:
-        raise UsageError(
-            "torchvision is not installed; install it with: pip install 'roofline-costmodel[zoo]'"
-        ) from None
-    if name not in models.list_models():
-        raise UnknownNameError("torchvision model", name, models.list_models())
+    known = torchvision_names()
+    from torchvision import models
+
+    if name not in known:
+        raise UnknownNameError("torchvision model", name, known)
     task = models.get_model_builder(name).__module__.removeprefix("torchvision.models.")
     task = task.partition(".")[0]
     options: dict[str, Any] = {"weights": None}
