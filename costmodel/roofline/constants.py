@@ -120,10 +120,6 @@ class Constants(ConstantTable):
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
-    strided_pass: float = constant(
-        0.00355, 0, 4, "1",
-        "reading a tensor that leaves gaps", _NETWORKS,
-    )  # fmt: skip
     norm_pass: float = constant(
         0.00289, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,

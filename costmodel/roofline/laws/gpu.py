@@ -36,6 +36,10 @@ from costmodel.roofline.times import Times
 
 Array = np.ndarray
 
+DIRECT_PIXELS = 256
+"""Pixels of an image, two tiles of 128, from which a 16-bit 1x1 convolution of NCHW runs as a
+product of its own for each image; smaller ones are converted to channels-last."""
+
 
 def gpu_times(
     operators: OperatorColumns,
@@ -161,7 +165,8 @@ class _Run:
         planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
         rows, some = self._rows(planar & on("layout"))
         if rows.size:
-            again = np.where(some.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
+            direct = (some.taps <= 1) & (some.pixels >= DIRECT_PIXELS)
+            again = np.where(direct, constants.reorder_pointwise, constants.reorder_window)
             again = np.where(some.grouped, constants.reorder_grouped, again)
             if on("gradients"):
                 slower = np.maximum(again, constants.reorder_gradient)
@@ -188,24 +193,20 @@ class _Run:
         if rows.size:
             again = constants.norm_gradient_pass * some.data_read
             yield rows, again * self._per_byte(some.data_read)
-        strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        several = ops.normalization | ops.pooling | ops.reordering | strided
-        rows, some = self._rows(several & on("passes"))
+        rows, some = self._rows((ops.normalization | ops.pooling | ops.reordering) & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
-            passes = self._passes(some, strided[rows]) - 1
+            passes = (
+                constants.norm_pass * some.normalization
+                + constants.pooling_pass * some.pooling
+                + constants.movement_pass * some.reordering
+            )
             yield rows, passes * moved * self._per_byte(moved)
-
-    def _passes(self, ops: OperatorColumns, strided: Array) -> Array:
-        """How often an operator goes over its data."""
-        constants = self.constants
-        factor: Array = (
-            1
-            + constants.norm_pass * ops.normalization
-            + constants.pooling_pass * ops.pooling
-            + constants.movement_pass * ops.reordering
-        )
-        return np.asarray(factor * (1 + constants.strided_pass * strided))
+        crossed = (ops.crossed > 0) & ~ops.reordering & ~ops.matrix & ~ops.compiled
+        rows, some = self._rows(crossed & on("passes"))
+        if rows.size:
+            copies = constants.movement_pass + (some.line_length > 0)
+            yield rows, 2 * copies * some.crossed * reads[..., rows]
 
     # ----------------------------------------------------------------- compute
 
