@@ -391,9 +391,10 @@ class Constants(ConstantTable):
         4.96, 0.1, 30, "cycles",
         "per tap and output, NHWC", _NETWORKS,
     )  # fmt: skip
-    depthwise_output_nhwc: float = constant(
-        47.5, 0, 400, "cycles",
-        "per output, NHWC", _NETWORKS,
+    depthwise_pass_nhwc: float = constant(
+        0.423, 0, 2, "1",
+        "further passes over its tensors, NHWC, as neighbouring blocks read the same pixels",
+        _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc_other: float = constant(
         0.563, 0.5, 100, "cycles",

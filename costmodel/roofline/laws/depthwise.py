@@ -27,8 +27,7 @@ def depthwise_seconds(
     tap = np.where(unrolled, constants.depthwise_tap, constants.depthwise_tap_other)
     planar = tap * taps + constants.depthwise_output
     tap = np.where(unrolled, constants.depthwise_tap_nhwc, constants.depthwise_tap_nhwc_other)
-    interleaved = tap * taps + constants.depthwise_output_nhwc
-    return np.asarray(outputs * np.where(channels_last, interleaved, planar) / lane_rate)
+    return np.asarray(outputs * np.where(channels_last, tap * taps, planar) / lane_rate)
 
 
 def starved_seconds(

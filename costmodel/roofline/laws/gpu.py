@@ -193,6 +193,10 @@ class _Run:
         if rows.size:
             again = constants.norm_gradient_pass * some.data_read
             yield rows, again * self._per_byte(some.data_read)
+        rows, some = self._rows(ops.depthwise & ops.channels_last & on("depthwise"))
+        if rows.size:
+            again = np.where(self.gpu, constants.depthwise_pass_nhwc, 0.0)
+            yield rows, again * (reads[..., rows] + writes[..., rows])
         rows, some = self._rows((ops.normalization | ops.pooling | ops.reordering) & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
