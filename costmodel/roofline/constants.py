@@ -124,10 +124,6 @@ class Constants(ConstantTable):
         0.00173, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,
     )  # fmt: skip
-    pooling_pass: float = constant(
-        0.519, 0, 4, "1",
-        "pooling: overlapping windows", _NETWORKS,
-    )  # fmt: skip
     movement_pass: float = constant(
         0.734, 0, 2, "1",
         "copies into another order", _NETWORKS,

@@ -30,6 +30,17 @@ def depthwise_seconds(
     return np.asarray(outputs * np.where(channels_last, tap * taps, planar) / lane_rate)
 
 
+def pooling_cycles(outputs: Array, taps: Array, constants: Constants) -> Array:
+    """Lane-cycles of pooling: a planar depthwise convolution whose weights are all the same.
+
+    Args:
+        outputs: elements written.
+        taps: elements of all their windows.
+        constants: cycles per tap and per output.
+    """
+    return np.asarray(outputs * constants.depthwise_output + taps * constants.depthwise_tap)
+
+
 def starved_seconds(
     planes: Array, pixels: Array, threads: Array, clock: Array, constants: Constants
 ) -> Array:

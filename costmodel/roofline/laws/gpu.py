@@ -22,7 +22,7 @@ from costmodel.roofline.laws.backward import (
     partial_sum_bytes,
 )
 from costmodel.roofline.laws.bandwidth import stream_bandwidth
-from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
+from costmodel.roofline.laws.depthwise import depthwise_seconds, pooling_cycles, starved_seconds
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.grouped import grouped_efficiency
 from costmodel.roofline.laws.issue import issue_share
@@ -175,8 +175,7 @@ class _Run:
             yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
         rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
         if rows.size:
-            one_pass = 2 * some.bytes_written * self._per_byte(2 * some.bytes_written)
-            yield rows, np.where(self.gpu, constants.bias_pass, 0.0) * one_pass
+            yield rows, self._bias_time(some)
         rows, some = self._rows(ops.reduces & on("passes"))
         if rows.size:
             yield rows, constants.fused_reread * reads[..., rows]
@@ -197,12 +196,11 @@ class _Run:
         if rows.size:
             again = np.where(self.gpu, constants.depthwise_pass_nhwc, 0.0)
             yield rows, again * (reads[..., rows] + writes[..., rows])
-        rows, some = self._rows((ops.normalization | ops.pooling | ops.reordering) & on("passes"))
+        rows, some = self._rows((ops.normalization | ops.reordering) & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
             passes = (
                 constants.norm_pass * some.normalization
-                + constants.pooling_pass * some.pooling
                 + constants.movement_pass * some.reordering
             )
             yield rows, passes * moved * self._per_byte(moved)
@@ -211,6 +209,12 @@ class _Run:
         if rows.size:
             copies = constants.movement_pass + (some.line_length > 0)
             yield rows, 2 * copies * some.crossed * reads[..., rows]
+
+    def _bias_time(self, ops: OperatorColumns) -> Array:
+        """Time of adding the bias of convolutions, on GPUs a kernel of its own."""
+        one_pass = 2 * ops.bytes_written * self._per_byte(2 * ops.bytes_written)
+        passes = np.where(self.gpu & ops.bias, self.constants.bias_pass, 0.0)
+        return np.asarray(passes * one_pass)
 
     # ----------------------------------------------------------------- compute
 
@@ -249,7 +253,11 @@ class _Run:
             boost = matrix[..., :1] / device.units * self._issued(device)
             held = boost * self._held(boost, device)
             some = select(ops, direct)
-            found.append(convolution_seconds(some, held, boost, device, constants))
+            seconds = convolution_seconds(some, held, boost, device, constants)
+            if self.on("bias") and some.bias.any():
+                adding = self._bias_time(some)
+                seconds += adding[lanes] if len(adding) > len(lanes) else adding
+            found.append(seconds)
         if products.size:
             boost = matrix[..., -1:] / device.units * self._issued(device)
             held = boost * self._held(boost, device)
@@ -286,6 +294,11 @@ class _Run:
             if self.on("gradients"):
                 scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
             time[..., rows] += np.where(self.gpu, scalar, 0.0)
+        rows, some = self._rows(ops.pooling & ~ops.compiled & self.on("pooling"))
+        if rows.size:
+            cycles = pooling_cycles(some.planes * some.pixels, some.other_flops, constants)
+            lane_rate = np.maximum(self.units * self.lanes * self.clock, 1.0)
+            time[..., rows] += np.where(self.gpu, cycles / lane_rate, 0.0)
         starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
         rows, some = self._rows(starved & self.on("starved"))
         if rows.size:
