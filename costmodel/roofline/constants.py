@@ -42,7 +42,7 @@ class Constants(ConstantTable):
 
     # Combining
     overlap: float = constant(
-        1.92, 1.2, 8, "1",
+        1.89, 1.2, 8, "1",
         "exponent of the norm that joins compute and memory time; high is full overlap",
         _NETWORKS,
     )  # fmt: skip
@@ -57,7 +57,7 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Dispatch and launch
     launch: float = constant(
-        7.27e-06, 2e-06, 8e-06, "s",
+        6.71e-06, 2e-06, 8e-06, "s",
         "from one eager operator's end to the next one's start", _NETWORKS,
     )  # fmt: skip
     compiled_launch: float = constant(
@@ -116,16 +116,16 @@ class Constants(ConstantTable):
         "textbook: all or nothing, nearly, as least-recently-used lines behave",
     )  # fmt: skip
     write_residency: float = constant(
-        0.112, 0, 1, "1",
+        0.159, 0, 1, "1",
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
     norm_pass: float = constant(
-        0.00173, 0, 2, "1",
+        0.00225, 0, 2, "1",
         "normalisation: statistics before the result", _NETWORKS,
     )  # fmt: skip
     movement_pass: float = constant(
-        0.734, 0, 2, "1",
+        0.719, 0, 2, "1",
         "copies into another order", _NETWORKS,
     )  # fmt: skip
     fused_reread: float = constant(
@@ -133,7 +133,7 @@ class Constants(ConstantTable):
         "reads again by a fused operator that reduces what it also passes on", _NETWORKS,
     )  # fmt: skip
     bias_pass: float = constant(
-        1.5, 0, 2, "1",
+        1.51, 0, 2, "1",
         "convolution bias, added in place by an operator of its own; 1 is one read and "
         "one write of the output", _NETWORKS,
     )  # fmt: skip
@@ -164,39 +164,39 @@ class Constants(ConstantTable):
         "of the matrix peak at the rated boost clock, for endless products", _NETWORKS,
     )  # fmt: skip
     contraction: float = constant(
-        34.4, 0, 300, "elements",
+        37.3, 0, 300, "elements",
         "depth spent filling and draining the pipeline of a tile", _NETWORKS,
     )  # fmt: skip
     tile_edge: float = constant(
-        0.23, 0, 100, "elements",
+        0.25, 0, 100, "elements",
         "edge length lost per tile and side to loading operands", _NETWORKS,
     )  # fmt: skip
     misaligned: float = constant(
-        0.283, 0, 1, "1",
+        0.276, 0, 1, "1",
         "extra time of 16-bit products with sizes that are no multiple of 8", _NETWORKS,
     )  # fmt: skip
     grouped_share: float = constant(
-        0.872, 0.05, 1, "1",
+        0.873, 0.05, 1, "1",
         "of the matrix peak, grouped convolution", _NETWORKS,
     )  # fmt: skip
     grouped_contraction: float = constant(
-        1.78, 0, 200, "elements",
+        3.11, 0, 200, "elements",
         "depth lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_columns: float = constant(
-        55.4, 0, 200, "elements",
+        55.0, 0, 200, "elements",
         "width lost per group", _NETWORKS,
     )  # fmt: skip
     grouped_share_nhwc: float = constant(
-        0.932, 0.05, 1, "1",
+        0.941, 0.05, 1, "1",
         "of the matrix peak, groups whose width is a power of two, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     grouped_columns_nhwc: float = constant(
-        18.8, 0, 200, "elements",
+        19.3, 0, 200, "elements",
         "width lost per such group", _NETWORKS,
     )  # fmt: skip
     grouped_share_padded: float = constant(
-        0.811, 0.05, 1, "1",
+        0.809, 0.05, 1, "1",
         "of the matrix peak, groups of other widths, padded to a tile, 16-bit NHWC", _NETWORKS,
     )  # fmt: skip
     # Products in float32 on vector lanes
@@ -295,15 +295,15 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Attention
     attention_share: float = constant(
-        0.99, 0.05, 1, "1",
+        0.989, 0.05, 1, "1",
         "of the matrix peak, fused attention", _NETWORKS,
     )  # fmt: skip
     attention_contraction: float = constant(
-        8.35, 0, 300, "elements",
+        5.99, 0, 300, "elements",
         "head size lost", _NETWORKS,
     )  # fmt: skip
     score_traffic: float = constant(
-        0.739, 0, 2, "1",
+        0.742, 0, 2, "1",
         "of writing and reading float32 scores twice, off the fused path", _NETWORKS,
     )  # fmt: skip
     # Layer norm and softmax in float32
@@ -339,15 +339,15 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Convolution in 16 bits: layout
     reorder_window: float = constant(
-        1.39, 0, 2, "1",
+        1.42, 0, 2, "1",
         "of reading and writing both tensors again to convert 16-bit NCHW", _NETWORKS,
     )  # fmt: skip
     reorder_pointwise: float = constant(
-        0.167, 0, 2, "1",
+        0.14, 0, 2, "1",
         "the same, for 1x1 kernels", _NETWORKS,
     )  # fmt: skip
     reorder_grouped: float = constant(
-        0.438, 0, 3, "1",
+        0.434, 0, 3, "1",
         "the same, for grouped kernels", _NETWORKS,
     )  # fmt: skip
     # Convolution in float32
@@ -372,23 +372,23 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Depthwise convolution on scalar lanes
     depthwise_tap: float = constant(
-        4.18, 0.5, 30, "cycles",
+        2.97, 0.5, 30, "cycles",
         "per tap and output, NCHW, k = 1, 3, 5", _NETWORKS,
     )  # fmt: skip
     depthwise_output: float = constant(
-        101.0, 0, 300, "cycles",
+        120.0, 0, 300, "cycles",
         "per output besides its taps, NCHW", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_other: float = constant(
-        22.1, 0.5, 60, "cycles",
+        21.7, 0.5, 60, "cycles",
         "per tap and output, other sizes", _NETWORKS,
     )  # fmt: skip
     depthwise_tap_nhwc: float = constant(
-        5.08, 0.1, 30, "cycles",
+        5.64, 0.1, 30, "cycles",
         "per tap and output, NHWC", _NETWORKS,
     )  # fmt: skip
     depthwise_pass_nhwc: float = constant(
-        0.428, 0, 2, "1",
+        0.357, 0, 2, "1",
         "further passes over its tensors, NHWC, as neighbouring blocks read the same pixels",
         _NETWORKS,
     )  # fmt: skip
@@ -398,7 +398,7 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Starved kernels
     starved_step: float = constant(
-        490.0, 1, 2000, "cycles",
+        489.0, 1, 2000, "cycles",
         "per plane, where one thread serves one output pixel of all planes", _NETWORKS,
     )  # fmt: skip
     # CPUs
