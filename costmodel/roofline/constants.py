@@ -13,7 +13,8 @@ from costmodel.roofline.constant import Constant, ConstantTable, constant
 
 _NETWORKS = (
     "fit to step times of timm's networks on an RTX 3090 (autocast float16, NCHW and NHWC, eager, "
-    "fast-norm; huggingface/pytorch-image-models, results folder, Apache-2.0)"
+    "fast-norm; huggingface/pytorch-image-models, results folder, Apache-2.0), from the middle of "
+    "the ranges"
 )
 _CPU = (
     "fit to step times of every third of timm's networks on an i9-10940X (float32, compiled, "
@@ -120,10 +121,6 @@ class Constants(ConstantTable):
         "of the chance that a read would hit, for a write not to reach DRAM", _NETWORKS,
     )  # fmt: skip
     # Extra passes over the data, as a share of the operator's own traffic
-    norm_pass: float = constant(
-        0.00225, 0, 2, "1",
-        "normalisation: statistics before the result", _NETWORKS,
-    )  # fmt: skip
     movement_pass: float = constant(
         0.719, 0, 2, "1",
         "copies into another order", _NETWORKS,

@@ -33,7 +33,7 @@ LAWS: dict[str, str] = {
     "launch": "every operator starts after an overhead",
     "dram": "long streams reach a share of the DRAM bandwidth",
     "residency": "recently touched data comes from the shared cache",
-    "passes": "norms, copies and reads in another order go over their data more than once",
+    "passes": "copies, and reads in another order, go over their data more than once",
     "bias": "a convolution's bias is added by an operator of its own",
     "layout": "16-bit NCHW convolutions convert to channels-last and back",
     "tiles": "matrix products are padded to whole tiles and waves",

@@ -200,15 +200,17 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
 
 def _crossed_share(data: list[TensorSpec], output: TensorSpec) -> float:
     inner = _innermost(output)
-    crossed = sum(x.bytes for x in data if x.shape == output.shape and _innermost(x) != inner)
-    return crossed / (sum(x.bytes for x in data) or 1)
+    crossed = sum(
+        x.bytes for x in data if x.shape == output.shape and _innermost(x) not in (None, inner)
+    )
+    return float(crossed / (sum(x.bytes for x in data) or 1))
 
 
-def _innermost(spec: TensorSpec) -> int:
-    """The dimension of several elements whose neighbours lie nearest in memory."""
-    dims = [i for i, size in enumerate(spec.shape) if size > 1] or [0]
-    strides = spec.strides
-    return dims[-1] if strides is None else min(dims, key=lambda i: (strides[i], -i))
+def _innermost(spec: TensorSpec) -> int | None:
+    """The dimension whose neighbours lie nearest in memory, None if all elements are one."""
+    steps = spec.strides or (1,) * len(spec.shape)
+    dims = [i for i, size in enumerate(spec.shape) if size > 1 and steps[i]]
+    return min(dims, key=lambda i: (steps[i], -i), default=None)
 
 
 def _is_in_order(op: Op, inputs: list[TensorSpec], output: TensorSpec) -> bool:

@@ -196,14 +196,10 @@ class _Run:
         if rows.size:
             again = np.where(self.gpu, constants.depthwise_pass_nhwc, 0.0)
             yield rows, again * (reads[..., rows] + writes[..., rows])
-        rows, some = self._rows((ops.normalization | ops.reordering) & on("passes"))
+        rows, some = self._rows(ops.reordering & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
-            passes = (
-                constants.norm_pass * some.normalization
-                + constants.movement_pass * some.reordering
-            )
-            yield rows, passes * moved * self._per_byte(moved)
+            yield rows, constants.movement_pass * moved * self._per_byte(moved)
         crossed = (ops.crossed > 0) & ~ops.reordering & ~ops.matrix & ~ops.compiled
         rows, some = self._rows(crossed & on("passes"))
         if rows.size:
