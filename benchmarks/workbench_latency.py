@@ -1,6 +1,6 @@
 """How long the workbench takes to follow a control, in a real browser.
 
-    python benchmarks/workbench_latency.py [--changes 50]
+    python benchmarks/workbench_latency.py [--changes 50] [--task classification]
 
 Serves the page on this machine, opens it in headless Chromium and moves controls one after the
 other by the keyboard: sliders, choices and batch. Measured inside the page: from the event of the
@@ -22,6 +22,9 @@ import sys
 import threading
 import time
 from typing import Any
+
+from costmodel.workbench.tasks import DEFAULT_TASK, TASKS
+from costmodel.workbench.values import Steps
 
 SETTLED = 180_000
 """Milliseconds after which a page counts as stuck."""
@@ -45,12 +48,11 @@ WATCH = """() => {
   }
 }"""
 
-SLIDERS = ("depth", "width", "depth", "width", "resolution")
-CHOICES = ("block", "ratio", "expansion", "precision")
+CHOICES = ("block", "attention", "ratio", "patch", "expansion")
 
 
-def moves(page: Any, count: int) -> list[tuple[str, dict[str, float]]]:
-    """Move one control after the other; for each, milliseconds by what was redrawn.
+def moves(page: Any, count: int, task: str) -> list[tuple[str, dict[str, float]]]:
+    """Move one control of a task after the other; for each, milliseconds by what was redrawn.
 
     "processor" is the processor time of the page's process.
     """
@@ -64,7 +66,7 @@ def moves(page: Any, count: int) -> list[tuple[str, dict[str, float]]]:
 
     for number in range(count):
         before = busy()
-        name = _move(page, number)
+        name = _move(page, number, task)
         page.wait_for_function(
             "['numbers', 'recommendation', 'pareto'].every((name) => name in window.marks)",
             timeout=SETTLED,
@@ -75,16 +77,19 @@ def moves(page: Any, count: int) -> list[tuple[str, dict[str, float]]]:
     return found
 
 
-def _move(page: Any, number: int) -> str:
+def _move(page: Any, number: int, task: str) -> str:
     """One change by the keyboard; returns the control's name."""
+    preset = TASKS[task]
+    sliders = ("depth", "width", "depth", "width", preset.sized_by)
+    choices = (*(name for name in CHOICES if name not in preset.hidden), "precision")
     turn, lap = number % 10, number // 10
     page.evaluate("window.begin()")
     if turn < 5:
-        name = SLIDERS[turn]
+        name = sliders[turn]
         page.focus(f"#{name}")
         page.keyboard.press("ArrowLeft" if (lap + turn) % 2 else "ArrowRight")
     elif turn < 9:
-        name = CHOICES[turn - 5]
+        name = choices[(turn - 5) % len(choices)]
         chosen = page.locator(f"#{name} input:checked")
         last = page.locator(f"#{name} input").last.is_checked()
         chosen.focus()
@@ -101,18 +106,21 @@ def summary(times: list[float]) -> dict[str, float]:
     return {"median_ms": round(statistics.median(times), 1), "worst_ms": round(max(times), 1)}
 
 
-def server_part(count: int) -> dict[str, dict[str, float]]:
+def server_part(count: int, task: str) -> dict[str, dict[str, float]]:
     """The views alone, in this process: designs that were seen before, and new ones."""
     from costmodel.workbench.answers import draw, recommend
     from costmodel.workbench.design import design_view
     from costmodel.workbench.state import default_state
 
-    state, screen = default_state(), {"mode": "light", "narrow": False}
+    state, screen = default_state(task), {"mode": "light", "narrow": False}
+    width = TASKS[task].controls["width"]
+    assert isinstance(width, Steps)
     recommend(state.to_query(), screen)
     parts: dict[str, list[float]] = {"numbers": [], "charts": [], "recommendation": []}
     processor = {name: list[float]() for name in parts}
     for number in range(count):
-        changed = state.changed(depth=8 + number % 20, width=96 + 8 * (number % 3))
+        wide = width.default + width.step * (number % 3)
+        changed = state.changed(depth=8 + number % 20, width=wide)
         query = changed.to_query()
         for name, work in (
             ("numbers", lambda s=changed: design_view(s).cards),
@@ -133,7 +141,8 @@ def main() -> int:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--changes", type=int, default=50)
-    count = options.parse_args().changes
+    options.add_argument("--task", choices=TASKS, default=DEFAULT_TASK)
+    count, task = vars(options.parse_args()).values()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         print("no Chromium: install it (apt-get install -y chromium)", file=sys.stderr)
@@ -151,13 +160,16 @@ def main() -> int:
         )
         # Waiting for a condition evaluates text, which the page itself forbids.
         page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
-        page.goto(server.address)
+        width = TASKS[task].controls["width"]
+        assert isinstance(width, Steps)
+        middle = width.nearest((width.low + width.high) / 2)  # room for steps either way
+        page.goto(f"{server.address}?task={task}&width={middle}")
         page.wait_for_selector("#advice .headline", timeout=120_000)
         page.wait_for_selector("#pareto .js-plotly-plot", timeout=SETTLED)
         page.wait_for_timeout(2000)
         page.locator("#pareto").scroll_into_view_if_needed()
         page.evaluate(WATCH)
-        first = moves(page, count)
+        first = moves(page, count, task)
         browser.close()
     numbers = [marks["numbers"] for _, marks in first]
 
@@ -168,6 +180,7 @@ def main() -> int:
         return [{"control": name, **summary(times)} for name, times in found.items()]
 
     result = {
+        "task": task,
         "changes": count,
         "load": [round(value, 1) for value in os.getloadavg()],
         "numbers": summary(numbers),
@@ -176,7 +189,7 @@ def main() -> int:
         "page_processor": summary([marks["processor"] for _, marks in first]),
         "numbers_by_control": by_control("numbers"),
         "recommendation_by_control": by_control("recommendation"),
-        "server": server_part(count),
+        "server": server_part(count, task),
     }
     print(json.dumps(result, indent=2))
     return 0

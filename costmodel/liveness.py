@@ -2,7 +2,8 @@
 
 Memory is owned by storages: a view keeps its base alive. A storage lives from the operator that
 creates it to the last one that touches it or a view of it; model inputs live from the start
-(and to the end of a training step, whose loop holds its batch), results to the end. Weights,
+(and to the end if the run writes into them, as into a cache of keys and values, or is a training
+step, whose loop holds its batch), results to the end. Weights,
 buffers and an optimiser's state are always there: `memory` adds them.
 """
 
@@ -95,7 +96,9 @@ def liveness_of(graph: Graph, storages: Container[int] | None = None) -> Livenes
         for used in (*op.inputs, *op.outputs):
             if used is not None:
                 touch(used, index)
-    held = graph.inputs if graph.conditions.get("mode") == "train" else ()
+    written = {graph.tensors[i].storage for op in graph.ops if not op.is_view for i in op.outputs}
+    training = graph.conditions.get("mode") == "train"
+    held = (i for i in graph.inputs if training or graph.tensors[i].storage in written)
     for tensor in (*graph.outputs, *held):
         touch(tensor, max(count - 1, 0))
 

@@ -8,9 +8,12 @@ Prints two tables, writes out/roofline.html and suggests what to type next.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from costmodel.estimation import Estimate, estimate
+from costmodel.measurement.reproduction.conditions import Condition, condition_of
+from costmodel.measurement.reproduction.networks import Networks
 from costmodel.published import models, table
 from costmodel.reports.model.prediction import notes_of
 from costmodel.reports.operators.comparison import compare_operators
@@ -21,18 +24,22 @@ from costmodel.reports.report import Report, write_text
 from costmodel.reports.roofline.page import roofline_page
 from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_macs, show_params, show_rate, show_time
-from costmodel.tracing.source import load_graph
 
 SOURCES = [f"zoo:fasternet_{size}" for size in ("t0", "t1", "t2", "s", "m", "l")]
 SOURCES += ["zoo:resnet50", "zoo:mobilenet_v2"]
-CASES = {
-    ("v100-sxm2", 256): "throughput_v100",
-    ("mi250-gcd", 256): "throughput_mi250",
-    ("epyc-73f3@1", 1): "latency_epyc_73f3",
-}
-"""Devices and batches, and the column of a published table that was measured on such."""
+IMAGE = (3, 224, 224)
 PUBLISHED = "imagenet"
+COLUMNS = ("throughput_v100", "throughput_mi250", "latency_epyc_73f3")
+"""Measured columns of that table."""
+CASES = {name: found for name in COLUMNS if (found := condition_of(PUBLISHED, name))}
+"""Their devices, batches, and ways of running."""
 PAGE = Path("out") / "roofline.html"
+
+
+def predicted(networks: Networks, source: str, case: Condition) -> Estimate:
+    """One network on the device of a case, run as the case says."""
+    graph = networks.graph(source, IMAGE, folded=case.folded, fused=case.fused)
+    return estimate(graph, case.device, case.batch, case.precision)
 
 
 def overview(rows: dict[str, list[Estimate]]) -> Table:
@@ -50,9 +57,9 @@ def overview(rows: dict[str, list[Estimate]]) -> Table:
     )
     known = {entry.source: entry.row for entry in models(PUBLISHED)}
     cells = []
-    for index in range(len(CASES)):
+    for index, column in enumerate(CASES):
         for source, row in rows.items():
-            found, column = row[index], list(CASES.values())[index]
+            found = row[index]
             macs = found.total.macs / found.batch
             printed = table(PUBLISHED).column(column).get(known.get(source, ""))
             interval = found.interval
@@ -70,23 +77,22 @@ def overview(rows: dict[str, list[Estimate]]) -> Table:
 
 
 def main() -> None:
-    rows: dict[str, list[Estimate]] = {}
-    for source in SOURCES:
-        print(f"tracing {source}", file=sys.stderr)
-        graph = load_graph(source, batch=2)
-        rows[source] = [estimate(graph, device, batch) for device, batch in CASES]
+    networks = Networks(progress=partial(print, file=sys.stderr))
+    rows = {source: [predicted(networks, source, case) for case in CASES.values()]
+            for source in SOURCES}  # fmt: skip
     flat = [found for row in rows.values() for found in row]
     said = (
-        "published: the paper of PartialNet, which leaves precision and software open; all runs "
-        "here are eager (`costmodel reproduce` sets every table beside ours, and what it assumes)"
+        "published: the paper of PartialNet, which leaves precision and software open; taken here "
+        f"to be {'; '.join(case.label for case in CASES.values())} (`costmodel reproduce` sets "
+        "every table beside ours)"
     )
     Report({}, (overview(rows),), (said, *notes_of(flat, energy=False))).print()
 
     print("\nOperators: fewer FLOPs are not always faster\n")
     operators = [parse_operator(name) for name in ("conv", "dwconv", "pconv:1/4")]
     compared = [
-        compare_operators(operators, [32, 64, 128, 256, 512], 56, 3, [device], [batch])
-        for device, batch in CASES
+        compare_operators(operators, [32, 64, 128, 256, 512], 56, 3, [case.device], [case.batch])
+        for case in CASES.values()
     ]
     findings = [f"{heading(one)}: {text}" for (one,) in compared for text in verdicts(one)]
     Report({}, operator_report(compared[0]).tables, tuple(findings)).print()

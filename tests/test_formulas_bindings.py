@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sympy
 import torch
+from torch import Tensor, nn
 
 from costmodel.errors import GraphError, UncoveredOperatorError, UsageError
 from costmodel.formulas import get_formula
@@ -24,6 +25,7 @@ from costmodel.formulas.registry import (
 from costmodel.formulas.symbols import symbol
 from costmodel.formulas.valid_taps import bind_valid_convolution
 from costmodel.graph import Graph, Op, TensorSpec
+from costmodel.tracing.eager import trace
 
 _SIGMOID, _TANH = ACTIVATION_FLOPS["sigmoid"], ACTIVATION_FLOPS["tanh"]
 
@@ -649,6 +651,18 @@ def test_indices_keep_their_width_when_the_data_is_converted():
     assert half.bytes_written[0] == 8 * 2
 
 
+def test_what_grows_with_the_square_of_the_batch_is_costed_at_every_batch():
+    class Contrast(nn.Module):
+        def forward(self, a: Tensor) -> Tensor:
+            return a.relu() @ a.T
+
+    columns = columns_of(trace(Contrast(), (2, 16)))
+    macs = columns.evaluate([1, 2, 7, 100]).cost.macs.sum(axis=-1)
+    assert macs.tolist() == [16, 4 * 16, 49 * 16, 10_000 * 16]
+    relus = columns.evaluate([1, 7]).cost.bytes_written[:, columns.kinds.index("activation")]
+    assert relus.tolist() == [64, 7 * 64]
+
+
 # -------------------------------------------------------------------- registry
 
 
@@ -669,7 +683,6 @@ def test_rows_are_shared_by_equal_operators_and_views_have_none():
     cost = columns.evaluate().cost
     assert list(cost.bytes_read) == [32, 32]
     assert list(cost.bytes_written) == [32, 32]
-    assert columns.evaluate() is columns.evaluate()
     many = columns.evaluate([1, 2, 4]).cost
     assert many.bytes_read.tolist() == [[16, 16], [32, 32], [64, 64]]
     with pytest.raises(UncoveredOperatorError, match=r"g: no formula for custom::unheard \(x1\)"):

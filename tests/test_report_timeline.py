@@ -84,7 +84,7 @@ def test_durations_add_up_to_the_estimate(device: str) -> None:
     assert (root["ts"], root["dur"]) == (0, pytest.approx(one.latency * 1e6, abs=1e-3))
     launches = sum(e["dur"] for e in slices(found, LAUNCH))
     assert launches == pytest.approx(
-        sum(float(one.row_parts.launch[r]) for r in one.workload.row_of_op) * 1e6, rel=1e-3
+        sum(float(one.times.launch[r]) for r in one.workload.row_of_op) * 1e6, rel=1e-3
     )
 
 

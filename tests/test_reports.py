@@ -176,6 +176,19 @@ def test_equal_operators_share_a_dot() -> None:
     assert dot.share == pytest.approx(1)
 
 
+def test_names_of_memory_levels_keep_clear_of_the_title() -> None:
+    """Also where a tiny operator makes it many decades tall, on the workbench's 400 pixels."""
+    builder = GraphBuilder("tiny")
+    graph = builder.graph(builder.conv2d(builder.input((1, 1, 1, 1)), 1, kernel=1))
+    layout = roofline_figure([estimate(graph, "v100-sxm2")]).layout
+    low, high = layout.yaxis.range
+    assert high - low > 8
+    shifted = [text for text in layout.annotations if text.yshift]
+    assert len(shifted) == 3
+    for text in shifted:
+        assert 400 * (text.y - low) / (high - low) + text.yshift + 16 <= 400
+
+
 def test_one_core_sees_its_own_caches() -> None:
     bandwidths = {d.level: d.bandwidth for d in roofline_view(plain("epyc-73f3@1")).diagonals}
     whole = {d.level: d.bandwidth for d in roofline_view(plain("epyc-73f3")).diagonals}

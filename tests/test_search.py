@@ -162,7 +162,7 @@ def test_recommendations_meet_their_budgets_when_traced(space: Any, columns: Any
     found = search(problem(space, columns, Budget("latency", limit)), top=3)
     assert len(found.best) == 3
     for best in found.best:
-        graph = cm.trace(space.module(best.design), (1, *space.input_shape(best.design)))
+        graph = cm.trace(space.module(best.design), *space.inputs(best.design, 1))
         for device in ("v100-sxm2", "t4"):
             assert cm.estimate(graph, device).latency <= limit
     goals = [best.goal for best in found.best]

@@ -153,7 +153,7 @@ def test_hostile_spaces_give_one_clear_line(name: str, write) -> None:  # type: 
 def test_unknown_names_and_files(write) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UnknownNameError, match="did you mean fasternet"):
         load_space("fasternt")
-    with pytest.raises(UnknownNameError, match="known: dpconv"):
+    with pytest.raises(UnknownNameError, match="known: decoder, dpconv"):
         load_space(write("family: nothing\nparameters: {}\n"))
     with pytest.raises(SpecError, match="readable file"):
         load_space("nowhere.yaml")

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("moocore", reason="the recommendation needs the extra app")
 
+import torch
+
 import costmodel as cm
 from costmodel.workbench.advice import Advice, advise
 from costmodel.workbench.figures import pareto
@@ -22,8 +24,10 @@ MIB = 2**20
 
 def predicted(state: State) -> cm.Estimate:
     """The network of a state, built as a module, traced and predicted."""
-    model = family(TASKS[state.task].family().name).build(**parameters_of(state))
-    graph = cm.trace(model, (min(state.batch, 2), 3, state.resolution, state.resolution))
+    found, parameters = family(TASKS[state.task].family().name), parameters_of(state)
+    with torch.device("meta"):
+        model = found.build(**parameters)
+    graph = cm.trace(model, *found.inputs(min(state.batch, 2), **parameters))
     return cm.estimate(graph, state.device, state.batch, state.precision)
 
 
@@ -36,7 +40,13 @@ def advice(query: str) -> Advice:
 
 
 @pytest.mark.parametrize(
-    "query", ["latency=6&memory=200", "latency=2&batch=1", "task=vit&latency=8&device=t4"]
+    "query",
+    [
+        "latency=6&memory=200",
+        "latency=2&batch=1",
+        "task=vit&latency=8&device=t4",
+        "task=llm&latency=20&memory=20000&device=h200&precision=bf16&context=32768",
+    ],
 )
 def test_the_recommendation_keeps_its_budget_when_traced(query: str) -> None:
     found = advice(query)
@@ -138,6 +148,17 @@ def test_the_best_of_each_block_is_its_own_best() -> None:
     best = max(row[3] for row in table.rows)
     assert found.recommended is not None
     assert best == found.recommended.capacity
+
+
+def test_ways_of_attention_are_compared() -> None:
+    found = advice("task=llm&latency=20")
+    assert len(found.choices.designs) == 4 * 12 * 8
+    assert [row[0] for row in found.by_kind().rows] == [
+        "Multi-head", "4 queries a key", "8 queries a key", "Multi-query",
+    ]  # fmt: skip
+    assert "MACs per token" in [column.title for column in found.by_kind().columns]
+    hopeless = advice("task=llm&latency=0.05")
+    assert any("or lower context, batch or precision" in line for line in hopeless.reasons)
 
 
 def test_the_chart_shows_where_one_is() -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +15,20 @@ import pytest
 pytest.importorskip("dash", reason="the workbench needs the extra app")
 pytest.importorskip("waitress", reason="the workbench needs the extra app")
 
+import torch
+
 import costmodel as cm
 from costmodel.cli import main
 from costmodel.errors import CostModelError, TraceError, UsageError
-from costmodel.workbench import create_app
+from costmodel.workbench import answers, create_app
 from costmodel.workbench.design import design_view
 from costmodel.workbench.exports import design_yaml, network_code, operators_csv
 from costmodel.workbench.state import read_query
 from costmodel.workbench.uploads import Uploads
 
 QUERIES = ["width=32&depth=6&batch=4", "task=segmentation&width=16&depth=4&resolution=256",
-           "task=vit&depth=2&width=128&batch=1"]  # fmt: skip
+           "task=vit&depth=2&width=128&batch=1",
+           "task=llm&depth=4&width=1024&attention=gqa8&expansion=8/3&batch=3"]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- uploads
@@ -141,8 +145,9 @@ def test_the_code_builds_the_network_alone(query: str) -> None:
     assert "import costmodel" not in code
     assert "from costmodel" not in code
     names: dict[str, Any] = {"__name__": "design"}
-    exec(compile(code, "design.py", "exec"), names)
-    model = names["design"]()
+    with torch.device("meta"):
+        exec(compile(code, "design.py", "exec"), names)
+        model = names["design"]()
     counted = sum(p.numel() for p in model.parameters())
     assert counted == design_view(state).estimate.total.parameters
 
@@ -196,6 +201,26 @@ def test_exports_that_make_no_sense_are_refused(client: Any) -> None:
     answer = client.get("/export/design.csv?device=edge-tpu")
     assert answer.status_code == 400
     assert "edge-tpu" in answer.get_data(as_text=True)
+
+
+# ------------------------------------------------------------------------------------- buttons
+
+
+@pytest.mark.parametrize(
+    ("present", "task"), [("width=64", "classification"), ("task=llm&depth=9", "llm")]
+)
+def test_advice_of_another_task_is_not_applied(
+    monkeypatch: pytest.MonkeyPatch, present: str, task: str
+) -> None:
+    """It may still be there when its button is pressed, while that of the new task is made."""
+    monkeypatch.setattr(answers, "ctx", SimpleNamespace(triggered_id="apply-best"))
+    best = "width=128&depth=20"  # of classification
+    held = answers.steer("", task, 1, None, None, best, "", "", present)
+    values = dict(zip(answers.CONTROLS, held, strict=False))
+    assert values["task"] == task
+    expected = best if task == "classification" else present
+    assert values["depth"] == read_query(expected).state.depth
+    assert values["width"] == read_query(expected).state.width
 
 
 # ------------------------------------------------------------------------------------- command

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+import torch
 
 import costmodel as cm
 from costmodel.errors import UsageError
@@ -13,6 +14,7 @@ from costmodel.reports.text import show_bytes, show_macs, show_params, show_rate
 from costmodel.workbench.blocks import block_times
 from costmodel.workbench.design import design_view
 from costmodel.workbench.networks import network_graph, parameters_of
+from costmodel.workbench.scaling import scaling_view
 from costmodel.workbench.state import State, default_state, read_query
 from costmodel.workbench.tasks import TASKS
 from costmodel.zoo.families import family
@@ -24,14 +26,17 @@ QUERIES = [
     "task=detection&block=separable&depth=7&width=32&resolution=320&batch=3",
     "task=segmentation&block=dwconv&depth=5&width=16&resolution=256",
     "task=vit&depth=3&width=192&patch=32&device=t4&precision=fp16",
+    "task=llm&depth=5&width=1024&attention=mqa&context=8192&batch=8&precision=fp16",
+    "task=llm&depth=4&width=2048&attention=mha&expansion=8/3&batch=1",
 ]
 
 
 def traced(state: State) -> cm.Graph:
     """The graph of the whole module, built with the family's own parameters."""
-    model = family(TASKS[state.task].family().name).build(**parameters_of(state))
-    size = state.resolution
-    return cm.trace(model, (min(state.batch, 2), 3, size, size))
+    found, parameters = family(TASKS[state.task].family().name), parameters_of(state)
+    with torch.device("meta"):
+        model = found.build(**parameters)
+    return cm.trace(model, *found.inputs(min(state.batch, 2), **parameters))
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -114,6 +119,34 @@ def test_the_segmenter_scores_every_pixel() -> None:
     # Its head by hand: 3x3 from 128 to 32, batch norm of 32, 1x1 to 21 classes with bias.
     backbone = network_graph(read_query("task=detection&width=16&depth=4&resolution=320").state)
     assert graph.parameters - backbone.parameters == 9 * 128 * 32 + 2 * 32 + 32 * 21 + 21
+
+
+def test_tokens_are_told_as_such_and_pay_for_their_cache() -> None:
+    state = read_query("task=llm&batch=8&precision=fp16&device=h100-sxm5").state
+    cards = {card.key: card for card in design_view(state).cards}
+    told = [cards[key].label for key in ("throughput", "macs", "energy")]
+    assert told == ["Tokens per second", "Per token", "Energy per token"]
+    assert "image" not in " ".join(f"{card.label} {card.detail}" for card in cards.values())
+
+    def memory(**changes: Any) -> float:
+        return design_view(state.changed(**changes)).estimate.peak_memory
+
+    # 16 blocks with keys and values of 2 bytes; 16 query heads of 128 channels share 4, 2 or 1.
+    token = 8 * 16 * 2 * 4 * 128 * 2
+    assert memory(context=8192) - memory(context=4096) == 4096 * token
+    layer = 16 * (2048 * 4 * 128) * 2 * 2  # of weights, and of that in fp16
+    assert memory(attention="gqa4") - memory(attention="gqa8") == pytest.approx(
+        4096 * token / 2 + layer / 2, rel=1e-3
+    )
+
+
+def test_a_language_model_scales_without_a_resolution() -> None:
+    view = scaling_view(read_query("task=llm&batch=1&alpha=2&beta=2&gamma=2&depth=8").state)
+    step = view.step(1.0)
+    assert step.changes == {"depth": 16, "width": 4096}
+    assert not step.clipped
+    assert view.product == 2 * 2**2
+    assert "α · β² = 8," in view.headline
 
 
 def test_the_partial_ratio_reaches_the_convolutions() -> None:

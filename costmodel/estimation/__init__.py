@@ -7,7 +7,6 @@ covered.
 
 from costmodel.estimation.result import Estimate as Estimate
 from costmodel.estimation.result import OperatorEstimate as OperatorEstimate
-from costmodel.estimation.result import RowParts as RowParts
 from costmodel.estimation.result import Uncovered as Uncovered
 from costmodel.estimation.sweeping import Sweep as Sweep
 from costmodel.estimation.sweeping import estimate as estimate

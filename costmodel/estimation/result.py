@@ -14,7 +14,7 @@ from costmodel.formulas.cost import Cost
 from costmodel.graph import DTYPE_BYTES, PHASES, Graph
 from costmodel.memory import Memory
 from costmodel.roofline.ceilings import Target
-from costmodel.roofline.engine import BOUNDS
+from costmodel.roofline.engine import BOUNDS, Times
 from costmodel.roofline.interval import Interval, latency_interval
 from costmodel.roofline.operators import operator_columns
 from costmodel.roofline.precision import Precision
@@ -43,15 +43,6 @@ class OperatorEstimate(NamedTuple):
     formula: str
 
 
-class RowParts(NamedTuple):
-    """What the time of every row is joined from; (rows,) seconds each."""
-
-    compute: Array
-    memory: Array
-    launch: Array
-    lanes: Array
-
-
 @dataclass(frozen=True)
 class Uncovered:
     """An operator without a formula, charged its bytes only."""
@@ -70,14 +61,8 @@ class Estimate:
     batch: int
     precision: Precision
     workload: Workload
-    row_times: Array
-    """(rows,) seconds."""
-    row_bounds: Array
-    """(rows,) codes into `BOUNDS`."""
-    row_parts: RowParts
-    """Whose overlap `row_times` takes into account."""
-    memory: Memory
-    """What is in use at the moment of the peak, in bytes."""
+    times: Times
+    """(rows,) of every row of the workload."""
     notes: tuple[str, ...] = ()
     as_judged: bool = True
     """Whether it was made with all laws and their own constants, which intervals are for."""
@@ -86,6 +71,21 @@ class Estimate:
     def device(self) -> str:
         """Label of the device."""
         return self.target.label
+
+    @property
+    def row_times(self) -> Array:
+        """(rows,) seconds."""
+        return self.times.total
+
+    @property
+    def row_bounds(self) -> Array:
+        """(rows,) codes into `BOUNDS`."""
+        return self.times.bound
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What is in use at the moment of the peak, in bytes."""
+        return memory_for(self.graph).at(self.batch, DTYPE_BYTES[self.precision.storage])
 
     @cached_property
     def row_cost(self) -> Cost:

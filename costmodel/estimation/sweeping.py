@@ -11,15 +11,15 @@ import numpy as np
 
 from costmodel.counts import check_count
 from costmodel.errors import UsageError
-from costmodel.estimation.prepared import memory_for, workload_for
-from costmodel.estimation.result import Estimate, RowParts
+from costmodel.estimation.prepared import workload_for
+from costmodel.estimation.result import Estimate
 from costmodel.estimation.targets import resolve_target
-from costmodel.graph import DTYPE_BYTES, Graph
+from costmodel.graph import Graph
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Ceilings, Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import LAWS, Times, enabled_laws, operator_times
+from costmodel.roofline.engine import ALL_LAWS, Times, enabled_laws, operator_times
 from costmodel.roofline.operators import operator_columns
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.roofline.workload import Workload
@@ -46,30 +46,20 @@ class Sweep(Sequence[Estimate]):
     """Whether it was made with all laws and their own constants."""
 
     @cached_property
-    def _totals(self) -> tuple[Array, ...]:
-        return tuple(times.total for times in self.times)
-
-    @cached_property
     def latency(self) -> Array:
         """(devices, batches, precisions) seconds."""
         counts = self.workload.counts
-        return np.stack([total @ counts for total in self._totals], axis=-1)
+        return np.stack([times.total @ counts for times in self.times], axis=-1)
 
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""
-        policy, size = self.precisions[precision], self.batches[batch]
-        times, shape = self.times[precision], self._totals[precision].shape
-        parts = (np.broadcast_to(getattr(times, name), shape) for name in RowParts._fields)
         return Estimate(
             graph=self.graph,
             target=self.targets[device],
-            batch=size,
-            precision=policy,
+            batch=self.batches[batch],
+            precision=self.precisions[precision],
             workload=self.workload,
-            row_times=self._totals[precision][device, batch],
-            row_bounds=times.bound[device, batch],
-            row_parts=RowParts(*(part[device, batch] for part in parts)),
-            memory=memory_for(self.graph).at(size, DTYPE_BYTES[policy.storage]),
+            times=self.times[precision].at(device, batch),
             notes=self.notes[precision][device],
             as_judged=self.as_judged,
         )
@@ -140,7 +130,7 @@ def sweep(
         limits: Ceilings = ceilings(targets, operators.dtypes)
         times.append(operator_times(operators, limits, rows, laws, constants))
         notes.append(limits.notes)
-    as_judged = laws == frozenset(LAWS) and constants == DEFAULT
+    as_judged = laws == ALL_LAWS and (constants is DEFAULT or constants == DEFAULT)
     return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged)
 
 

@@ -36,6 +36,11 @@ from costmodel.graph import DTYPE_BYTES, Graph, Op, TensorSpec
 Array = np.ndarray
 
 GEMM_FIELDS = ("batches", "rows", "columns", "contraction")
+FIELDS = (*COST_FIELDS, *GEMM_FIELDS)
+BYTES_MOVED = [FIELDS.index("bytes_read"), FIELDS.index("bytes_written")]
+
+SCALES = np.array([[1.0], [2.0], [64.0]])
+"""Over the traced batch: two tell a line, the third whether it is one."""
 
 
 class _Operand(NamedTuple):
@@ -78,10 +83,22 @@ class CostColumns:
     columns: Array
     contraction: Array
 
-    def at(self, index: Any) -> CostColumns:
-        """Some batches or rows."""
-        gemm = (getattr(self, name)[index] for name in GEMM_FIELDS)
-        return CostColumns(self.cost.map(lambda column: column[index]), *gemm)
+    @classmethod
+    def of(cls, values: Array) -> CostColumns:
+        """From an array (`FIELDS`, ..., rows)."""
+        cost = Cost(**dict(zip(COST_FIELDS, values, strict=False)))
+        return cls(cost, *values[len(COST_FIELDS) :])
+
+
+class _Line(NamedTuple):
+    """Values of every row through two batches, (`FIELDS`, rows) at the traced one."""
+
+    fixed: Array
+    """What stays."""
+    growing: Array
+    """What follows the batch."""
+    straight: bool
+    """Whether all batches are on the line: a contrastive loss grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,7 @@ class Columns:
     """(operators,) index into the table; -1 for views."""
     alike: Likeness
     """Of the graph's operators and tensors."""
-    _cache: dict[Any, CostColumns] = field(default_factory=dict, repr=False)
+    _lines: dict[str, _Line] = field(default_factory=dict, repr=False)
 
     @cached_property
     def counts(self) -> Array:
@@ -150,44 +167,46 @@ class Columns:
             batch: samples; a (batches,) array gives (batches, rows) results; None as traced.
             dtype: what float32 tensors are converted to ("float32" leaves them).
         """
-        sizes = np.asarray(self.graph.batch if batch is None else batch, dtype=np.float64)
-        key = (sizes.tobytes(), sizes.shape, dtype)
-        if key not in self._cache:
-            self._cache[key] = self._evaluate(sizes, DTYPE_BYTES[dtype])
-        return self._cache[key]
+        return CostColumns.of(self.values(self.graph.batch if batch is None else batch, dtype))
 
-    @cached_property
+    def values(self, batch: float | Array, dtype: str) -> Array:
+        """(`FIELDS`, rows) or (`FIELDS`, batches, rows) of what `evaluate` gives."""
+        scale = np.asarray(batch, dtype=np.float64)[..., None] / self.graph.batch
+        line = self._line(dtype)
+        if not line.straight:
+            return self._evaluate(scale, dtype)
+        fixed, growing = line.fixed, line.growing
+        if scale.ndim > 1:
+            fixed, growing = fixed[:, None], growing[:, None]
+        return np.asarray(fixed + growing * scale)
+
+    @property
     def traffic(self) -> tuple[Array, Array]:
         """(rows,) bytes of each row at the traced batch: what stays, what grows with the batch."""
-        sizes = np.array([1.0, 2.0]) * self.graph.batch
-        found = self.evaluate(sizes)
-        traced = found.at(slice(0, 1))  # mostly asked for next
-        self._cache[sizes[:1].tobytes(), (1,), "float32"] = traced
-        once, twice = found.cost.bytes
-        return 2 * once - twice, twice - once
+        line = self._line("float32")
+        return line.fixed[BYTES_MOVED].sum(axis=0), line.growing[BYTES_MOVED].sum(axis=0)
 
-    def _evaluate(self, sizes: Array, float32_bytes: float) -> CostColumns:
-        shape = (*sizes.shape, len(self.table))
-        scale = (sizes / self.graph.batch)[..., None] if sizes.shape else sizes / self.graph.batch
-        costs = {name: np.zeros(shape) for name in COST_FIELDS}
-        gemm = {name: np.zeros(shape) for name in GEMM_FIELDS}
-        for group in self._groups:
-            indices, arguments = group.indices, group.arguments(scale, float32_bytes)
-            try:
-                with np.errstate(divide="raise", invalid="raise", over="raise"):
-                    results = zip(COST_FIELDS, group.formula.evaluate(*arguments), strict=True)
-                    for name, result in results:
-                        costs[name][..., indices] = result
-                    if group.formula.gemm is not None:
-                        results = zip(GEMM_FIELDS, group.formula.gemm(*arguments), strict=True)
-                        for name, result in results:
-                            gemm[name][..., indices] = result
-            except FloatingPointError as error:
-                names = ", ".join(sorted({self.table[i].target for i in indices}))
-                raise GraphError(
-                    f"{self.graph.name}: {names}: sizes that give no finite cost ({error})"
-                ) from error
-        return CostColumns(Cost(**costs), **gemm)
+    def _line(self, dtype: str) -> _Line:
+        if dtype not in self._lines:
+            once, twice, often = self._evaluate(SCALES, dtype).swapaxes(0, 1)
+            fixed, growing = 2 * once - twice, twice - once
+            straight = np.allclose(fixed + growing * SCALES[-1], often, rtol=1e-12, atol=0)
+            self._lines[dtype] = _Line(fixed, growing, straight)
+        return self._lines[dtype]
+
+    def _evaluate(self, scale: Array, dtype: str) -> Array:
+        """(`FIELDS`, ..., rows) from the formulas; `scale` (..., 1) over the traced batch."""
+        found = np.zeros((len(FIELDS), *scale.shape[:-1], len(self.table)))
+        try:
+            with np.errstate(divide="raise", invalid="raise", over="raise"):
+                for group in self._groups:
+                    group.place(group.arguments(scale, DTYPE_BYTES[dtype]), found)
+        except FloatingPointError as error:
+            names = ", ".join(sorted({self.table[i].target for i in group.indices}))
+            raise GraphError(
+                f"{self.graph.name}: {names}: sizes that give no finite cost ({error})"
+            ) from error
+        return found
 
 
 @dataclass(frozen=True)
@@ -219,7 +238,7 @@ class _Group:
                 follows[symbol] = grows
         return cls(formula, np.array(indices), values, follows, operands)
 
-    def arguments(self, scale: Array | float, float32_bytes: float) -> list[Array]:
+    def arguments(self, scale: Array, float32_bytes: float) -> list[Array]:
         """Values of the formula's symbols, in order."""
         if float32_bytes not in self._widths:
             self._widths[float32_bytes] = {
@@ -230,6 +249,15 @@ class _Group:
         for symbol, grows in self.follows.items():
             found[symbol] = found[symbol] * np.where(grows, scale, 1.0)
         return [found[symbol] for symbol in self.formula.symbols]
+
+    def place(self, arguments: list[Array], columns: Array) -> None:
+        """Write what the formula gives to the group's rows of columns (`FIELDS`, ..., rows)."""
+        results = self.formula.evaluate(*arguments)
+        if self.formula.gemm is not None:
+            results = [*results, *self.formula.gemm(*arguments)]
+        for result, column in zip(results, columns, strict=False):
+            if not isinstance(result, int) or result:  # most operators lack most of them
+                column[..., self.indices] = result
 
 
 _ROLES = {"b_x": "data", "b_w": "weights", "b_y": "output"}

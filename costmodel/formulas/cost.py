@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 S = Any
@@ -48,10 +48,10 @@ class Cost:
 
     def map(self, function: Callable[[S], S]) -> Cost:
         """The cost with `function` applied to each quantity."""
-        return Cost(*(function(getattr(self, f.name)) for f in fields(self)))
+        return Cost(*(function(getattr(self, name)) for name in self.__slots__))
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Cost(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def __mul__(self, times: S) -> Cost:
         """The cost of running it `times` times."""

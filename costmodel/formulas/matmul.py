@@ -48,6 +48,7 @@ def matmul(b: S, m: S, c_in: S, c_out: S, b_x: S, b_y: S) -> Cost:
 _PRODUCT = frozenset({"b"})
 _ROWS = frozenset({"m"})
 _CONTRACTION = frozenset({"c_in"})
+_PAIRS = frozenset({"m", "c_out"})
 
 
 @binds("aten::linear")
@@ -69,9 +70,19 @@ def bind_product(left: TensorSpec, right: TensorSpec, y: TensorSpec, bias: bool 
         # A constant on the left: the transposed product has it on the right.
         return bind("linear", m=b * n, c_in=k, c_out=m, bias=int(bias), follows=_ROWS)
     if len(left.shape) == 2 and left.batched and right.batched:
-        # Both operands grow: a product over samples (weight gradients contract over the batch).
-        return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=_CONTRACTION)
+        # Both operands grow: weight gradients contract over the batch, contrastive losses compare
+        # every sample with every other.
+        follows = _PAIRS if _outermost(left) == 0 and _outermost(right) == 1 else _CONTRACTION
+        return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=follows)
     return bind("matmul", b=b, m=m, c_in=k, c_out=n, follows=_PRODUCT)
+
+
+def _outermost(matrix: TensorSpec) -> int | None:
+    """The dimension with the largest steps in memory, which samples lie along."""
+    if matrix.strides is None:
+        return 0
+    rows, columns = matrix.strides
+    return None if rows == columns else int(columns > rows)
 
 
 def _shared(spec: TensorSpec) -> bool:

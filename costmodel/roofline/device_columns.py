@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil, nan
+from typing import Any
 
 import numpy as np
 
 from costmodel.hardware import DeviceProfile
 from costmodel.roofline.ceilings import Target
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeviceColumns:
     """Numbers of several devices; every array is (devices,) and NaN where a number is unknown."""
 
@@ -63,14 +65,26 @@ class DeviceColumns:
     resident_threads: Array
     """Most threads that a GPU unit holds, NaN for others."""
 
+    @cached_property
+    def found(self) -> dict[Any, tuple[tuple[Any, ...], Any]]:
+        """What laws made of these numbers, each with the other arguments it had; see `once`."""
+        return {}
+
     def expand(self, axes: int = 1) -> DeviceColumns:
         """Append axes of length 1, so that (devices,) broadcasts against (devices, ops)."""
-        new = {f.name: getattr(self, f.name) for f in fields(self)}
-        return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
+        return _expanded(self, axes)
 
     def take(self, devices: Array) -> DeviceColumns:
-        """Some devices, by index or mask of the first axis."""
+        """Some devices, by index of the first axis."""
+        if len(devices) == len(self.units):
+            return self
         return DeviceColumns(**{f.name: getattr(self, f.name)[devices] for f in fields(self)})
+
+
+@once
+def _expanded(device: DeviceColumns, axes: int) -> DeviceColumns:
+    new = {f.name: getattr(device, f.name) for f in fields(device)}
+    return DeviceColumns(**{k: v.reshape(v.shape + (1,) * axes) for k, v in new.items()})
 
 
 GENERATIONS = {

@@ -53,6 +53,7 @@ LAWS: dict[str, str] = {
     "issue": "a load takes the slot of a multiply-add where a GPU has lanes for one at every clock",
 }
 """The efficiency laws by name."""
+ALL_LAWS = frozenset(LAWS)
 
 
 def enabled_laws(without: Iterable[str] = ()) -> frozenset[str]:
@@ -62,19 +63,21 @@ def enabled_laws(without: Iterable[str] = ()) -> frozenset[str]:
         UnknownNameError: for a law that does not exist.
     """
     dropped = set(without)
+    if not dropped:
+        return ALL_LAWS
     if "all" in dropped:
         return frozenset()
     for name in dropped:
         if name not in LAWS:
             raise UnknownNameError("law", name, LAWS, f"laws are {', '.join(LAWS)}, or all")
-    return frozenset(LAWS) - dropped
+    return ALL_LAWS - dropped
 
 
 def operator_times(
     operators: OperatorColumns,
     ceilings: Ceilings,
     devices: DeviceColumns,
-    laws: frozenset[str] = frozenset(LAWS),
+    laws: frozenset[str] = ALL_LAWS,
     constants: Constants = DEFAULT,
 ) -> Times:
     """Time of every operator on every device.

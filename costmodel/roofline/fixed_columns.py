@@ -16,7 +16,7 @@ MATRIX_KINDS = ("convolution", "grouped convolution", "matmul", "attention", "re
 """Kinds whose MACs run on the matrix engine where there is one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedColumns:
     """Columns of a workload; arrays end in (rows,) and must not be written to."""
 

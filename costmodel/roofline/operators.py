@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from functools import lru_cache
+from typing import cast
 
 import numpy as np
 
@@ -104,6 +105,7 @@ class OperatorColumns:
         return int(self.matrix.shape[-1])
 
 
+@lru_cache(maxsize=256)
 def compute_dtypes(workload: Workload, precision: Precision) -> tuple[str, ...]:
     """dtypes the rows compute in: (matrix dtype, storage dtype) come first, then others met."""
     others = {d for d in workload.dtypes if d != "float32" and d in DTYPE_BYTES}
@@ -130,13 +132,6 @@ def operator_columns(
     costs = workload.cost(sizes, precision.storage)
     cost, table = costs.cost, fixed_columns(workload)
     still, growing = workload.traced_traffic
-    stored = [precision.storage if d == "float32" else d for d in table.dtypes]
-    multiplied = [precision.matrix if d == "float32" else d for d in table.dtypes]
-
-    def by_row(values: list[Any], dtype: type) -> Array:
-        """(rows,) of a value for each of the workload's dtypes."""
-        return np.asarray(np.array(values, dtype=dtype)[table.dtype_index])
-
     return OperatorColumns(
         macs=cost.macs,
         other_flops=cost.other_flops,
@@ -150,14 +145,26 @@ def operator_columns(
         first_distance=table.first[0] + table.first[1] * scale,
         second_distance=table.second[0] + table.second[1] * scale,
         whole_run=np.broadcast_to(still + growing * scale, cost.macs.shape),
-        matrix_code=by_row([dtypes.index(d) for d in multiplied], np.int64),
-        vector_code=by_row([dtypes.index(d) for d in stored], np.int64),
-        half=by_row([DTYPE_BYTES[d] == 2 for d in stored], bool),
+        **_dtype_codes(table, precision, dtypes),
         **{name: column * scale for name, column in table.growing.items()},
         **_elements(table, scale),
         **table.columns,
         dtypes=dtypes,
     )
+
+
+@lru_cache(maxsize=256)
+def _dtype_codes(
+    table: FixedColumns, precision: Precision, dtypes: tuple[str, ...]
+) -> dict[str, Array]:
+    stored = [precision.storage if d == "float32" else d for d in table.dtypes]
+    multiplied = [precision.matrix if d == "float32" else d for d in table.dtypes]
+    by_dtype = {
+        "matrix_code": np.array([dtypes.index(d) for d in multiplied], dtype=np.int64),
+        "vector_code": np.array([dtypes.index(d) for d in stored], dtype=np.int64),
+        "half": np.array([DTYPE_BYTES[d] == 2 for d in stored], dtype=bool),
+    }
+    return {name: values[table.dtype_index] for name, values in by_dtype.items()}
 
 
 def _elements(table: FixedColumns, scale: Array) -> dict[str, Array]:
@@ -182,7 +189,7 @@ class _Selected:
         self._operators, self._rows = operators, rows
 
     def __getattr__(self, name: str) -> Array:
-        column: Array = getattr(self._operators, name)[..., self._rows]
+        column: Array = getattr(self._operators, name).take(self._rows, -1)
         setattr(self, name, column)
         return column
 

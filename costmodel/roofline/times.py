@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ operator; or scalar lanes, busy with index arithmetic and loads rather than with
 
 @dataclass(frozen=True)
 class Times:
-    """Time of every row in seconds; arrays are (devices, batches, rows)."""
+    """Time of every row in seconds; arrays are (devices, batches, rows), or (rows,) of one run."""
 
     compute: Array
     memory: Array
@@ -25,8 +26,15 @@ class Times:
     total: Array
     """All four joined, with their overlap."""
 
-    @property
+    def at(self, device: int, batch: int) -> Times:
+        """Those of one device and batch; arrays are (rows,)."""
+        shape = self.total.shape
+        parts = (getattr(self, name) for name in (*BOUNDS, "total"))
+        whole = (part if part.shape == shape else np.broadcast_to(part, shape) for part in parts)
+        return Times(*(part[device, batch] for part in whole))
+
+    @cached_property
     def bound(self) -> Array:
         """Code into `BOUNDS` of the longest part."""
-        parts = np.broadcast_arrays(self.compute, self.memory, self.launch, self.lanes)
+        parts = np.broadcast_arrays(*(getattr(self, name) for name in BOUNDS))
         return np.asarray(np.argmax(np.stack(parts), 0))

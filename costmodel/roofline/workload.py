@@ -8,7 +8,7 @@ are equal in cost and traits share a row, so repeated blocks are evaluated once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -117,7 +117,7 @@ class Workload:
 
     def cost(self, batches: Array, dtype: str) -> CostColumns:
         """Cost of every row at every batch size: arrays are (batches, rows)."""
-        return self.columns.evaluate(batches, dtype).at((..., self.base))
+        return CostColumns.of(self.columns.values(batches, dtype).take(self.base, -1))
 
 
 def workload_of(columns: Columns) -> Workload:
@@ -125,9 +125,10 @@ def workload_of(columns: Columns) -> Workload:
     graph = columns.graph
     fixed, growing = (part.tolist() for part in columns.traffic)
     sizes = {i: float(graph.tensors[i].bytes) for i in set(columns.alike.tensors)}
+    alike = columns.alike.tensors
     operands = [
-        _Operand(x.storage, sizes[like], x.batched, x.is_weight)
-        for x, like in zip(graph.tensors, columns.alike.tensors, strict=True)
+        _Operand(x.storage, sizes[like], x.batched, x.is_weight, _is_whole(graph, x, sizes, alike))
+        for x, like in zip(graph.tensors, alike, strict=True)
     ]
     touched: dict[int, tuple[float, float]] = {}
     so_far = (0.0, 0.0)
@@ -147,10 +148,9 @@ def workload_of(columns: Columns) -> Workload:
         used = [operands[i] for i in op.inputs if i is not None]
         row_of_op[index] = rows.setdefault((sort, _reuses(used, touched, so_far)), len(rows))
         so_far = (so_far[0] + fixed[base], so_far[1] + growing[base])
-        for operand in used:
-            touched[operand.storage] = so_far
-        for tensor in op.outputs:
-            touched[operands[tensor].storage] = so_far
+        for operand in (*used, *(operands[i] for i in op.outputs)):
+            if operand.is_whole or operand.storage in touched:
+                touched[operand.storage] = so_far
     distinct, placed = list(sorts), np.array(row_of_op, dtype=np.int64)
     return Workload(
         columns=columns,
@@ -168,6 +168,16 @@ class _Operand(NamedTuple):
     bytes: float
     batched: bool
     is_weight: bool
+    is_whole: bool
+    """Whether touching it brings all of its memory near: not so a slice of a model input, such as
+    the place of one token in a cache."""
+
+
+def _is_whole(
+    graph: Graph, spec: TensorSpec, sizes: Mapping[int, float], alike: Sequence[int]
+) -> bool:
+    owner = graph.tensors[spec.storage]
+    return owner.kind != "input" or sizes[alike[spec.id]] >= sizes[alike[owner.id]]
 
 
 def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
@@ -256,7 +266,7 @@ def _reuses(
 ) -> tuple[Reuse, Reuse]:
     """Reuse of the largest data input and of all others together."""
     found: dict[int, tuple[float, float, float]] = {}
-    for storage, size, batched, is_weight in inputs:
+    for storage, size, batched, is_weight, _ in inputs:
         if is_weight:
             continue
         fixed, growing = inf, 0.0

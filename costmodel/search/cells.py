@@ -46,7 +46,7 @@ TOLERANCE = 1e-10
 """Relative error of a cell's time at which a polynomial is good enough."""
 
 ADDITIVE = (
-    "parameters", "weight_storage", "macs", "flops", "bytes_read", "bytes_written", "weight_bytes",
+    "parameters", "always_held", "macs", "flops", "bytes_read", "bytes_written", "weight_bytes",
     "operators", "traffic",
 )  # fmt: skip
 """Columns of cells that add up over a design."""
@@ -81,7 +81,8 @@ class CellTable:
         self._pairs = np.zeros((3, 0), dtype=np.int64)  # cell, row, count
         self.costs = {name: np.zeros(0) for name in (*ADDITIVE, "activations")}
         """(cells,) by column: sums over a cell's operators, but `activations`, the most bytes that
-        are alive while one of them runs."""
+        are alive while one of them runs, and `always_held`: weights, and what the cell keeps from
+        run to run."""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -135,13 +136,16 @@ class CellTable:
             return np.bincount(pairs[0], each, minlength=len(graphs))
 
         width = DTYPE_BYTES[self.precision.storage]
-        alive = liveness_of(workload.graph).bytes_at(self.conditions.batch, width)
+        tensors, kept = workload.graph.tensors, frozenset(workload.graph.inputs)
+        others = frozenset(spec.storage for spec in tensors) - kept
+        alive = liveness_of(workload.graph, others).bytes_at(self.conditions.batch, width)
         peaks = np.zeros(len(graphs))
         np.maximum.at(peaks, owner[owner != NOBODY], alive[owner != NOBODY])
+        keeps = [_kept_bytes(graph, width) for graph in graphs]
         weights = [MemoryModel(graph, _NOTHING, _NOTHING).always(width).weights for graph in graphs]
         return {
             "parameters": np.array([float(graph.parameters) for graph in graphs]),
-            "weight_storage": np.array(weights),
+            "always_held": np.array(weights) + scale * np.array(keeps),
             "macs": summed(cost.macs),
             "flops": summed(2 * cost.macs + cost.other_flops),
             "bytes_read": summed(cost.bytes_read),
@@ -264,7 +268,14 @@ def traced_cell(cell: Cell, batch: int) -> Graph:
     """The graph of a cell alone, without weights; kept, since a cell is the same for any device."""
     from costmodel.tracing.eager import trace
 
-    return trace(cell.module("meta"), (batch, *cell.shape), name="cell")
+    return trace(cell.module("meta"), *cell.inputs(batch), name="cell")
+
+
+def _kept_bytes(graph: Graph, float32_bytes: float) -> float:
+    """What a cell keeps from run to run: its inputs after the first, at the traced batch."""
+    specs = [graph.tensors[i] for i in graph.inputs[1:]]
+    widths = {**DTYPE_BYTES, "float32": float32_bytes}
+    return float(sum(spec.numel * widths[spec.dtype] for spec in specs))
 
 
 def _side_by_side(parts: Sequence[OperatorColumns]) -> OperatorColumns:

@@ -2,8 +2,9 @@
 
 Inside a network, a cell reads what the operator before it just wrote; traced alone, it reads an
 input that nothing touched. So each graph but a network's first is preceded here by an operator that
-writes its input, owned by nobody. After that, how far back in the traffic an operator's inputs
-were last touched is the same as in the whole network.
+writes its input, owned by nobody. What a cell keeps from run to run, its further inputs, is touched
+by nothing else in the network either: these are inputs of the whole. After that, how far back in
+the traffic an operator's inputs were last touched is the same as in the whole network.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def chained(graphs: Sequence[Graph], starts: Sequence[bool]) -> tuple[Graph, Arr
     """Graphs one after the other, sharing nothing.
 
     Args:
-        graphs: each with one input, traced at the same batch and under the same conditions.
+        graphs: each of a cell, its first input written by the one before; traced at the same batch
+            and under the same conditions.
         starts: whether each stands first in its network and reads the model's input.
 
     Returns:
@@ -34,10 +36,12 @@ def chained(graphs: Sequence[Graph], starts: Sequence[bool]) -> tuple[Graph, Arr
     tensors: list[TensorSpec] = []
     ops: list[Op] = []
     owner: list[int] = []
+    kept: list[int] = []
     for index, (graph, start) in enumerate(zip(graphs, starts, strict=True)):
         offset = len(tensors)
         for spec in graph.tensors:
             tensors.append(spec._replace(id=spec.id + offset, storage=spec.storage + offset))
+        kept += (i + offset for i in graph.inputs[1:])
         if not start:
             given = tensors[graph.inputs[0] + offset]
             source = given._replace(id=len(tensors), storage=len(tensors))
@@ -64,7 +68,7 @@ def chained(graphs: Sequence[Graph], starts: Sequence[bool]) -> tuple[Graph, Arr
         name=f"{len(graphs)} cells",
         tensors=tuple(tensors),
         ops=tuple(ops),
-        inputs=(),
+        inputs=tuple(kept),
         outputs=(),
         modules={},
         weights=(),

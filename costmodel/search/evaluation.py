@@ -49,7 +49,7 @@ class DesignColumns:
     energy: Array
     """(devices, designs) J for the batch, NaN where the profile lacks a number for it."""
     memory: Array
-    """Peak bytes: weights plus live activations."""
+    """Peak bytes: weights, what is kept from run to run, and live activations."""
     parameters: Array
     macs: Array
     flops: Array
@@ -139,7 +139,7 @@ class Evaluator:
             batch=self.batch,
             latency=latency,
             energy=energy,
-            memory=sums["weight_storage"] + activations,
+            memory=sums["always_held"] + activations,
             parameters=sums["parameters"],
             macs=sums["macs"],
             flops=sums["flops"],

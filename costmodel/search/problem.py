@@ -143,7 +143,7 @@ def traced_design(space: Space, design: Mapping[str, Any], batch: int) -> Graph:
 
     with on_meta():
         module = space.module(design)
-    return trace(module, (batch, *space.input_shape(design)), name=design_name(space, design))
+    return trace(module, *space.inputs(design, batch), name=design_name(space, design))
 
 
 def design_name(space: Space, design: Mapping[str, Value]) -> str:

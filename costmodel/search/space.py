@@ -24,7 +24,7 @@ from costmodel.errors import UnknownNameError, UsageError
 from costmodel.search.expressions import Condition
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from costmodel.zoo.families import Family, Value
 
@@ -226,9 +226,9 @@ class Space:
         """The network of a design, in evaluation mode."""
         return self.family.build(**design)
 
-    def input_shape(self, design: Mapping[str, Any]) -> tuple[int, ...]:
-        """Shape of one sample."""
-        return self.family.input_shape(**design)
+    def inputs(self, design: Mapping[str, Any], batch: int) -> tuple[Tensor, ...]:
+        """What the network takes, on the meta device."""
+        return self.family.inputs(batch, **design)
 
     def __iter__(self) -> Iterator[dict[str, Value]]:
         return (self.design(code) for code in self.enumerate())

@@ -3,7 +3,9 @@
 zoo:fasternet_t0          the networks that ship with this package (needs torch only)
 timm:resnet50             timm's models, without weights
 torchvision:resnet50      torchvision's models, without weights
-FILE.py:factory           a function in your file that returns a module, or (module, inputs);
+FILE.py:factory           a function in your file that returns a module, or (module, inputs); what
+                          the module takes may also stand on it, as `factory.input_shape` of one
+                          sample or a function of the batch, `factory.inputs`;
                           this runs the file, and says so before the first time (see `trust`)
 FILE.onnx                 an ONNX file; nothing is run and no weights are read
 FILE.pt2                  a program saved by torch.export; nothing is run and no weights are read
@@ -19,6 +21,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,9 +164,9 @@ def _from_design(path: Path, batch: int, input_shape: Sequence[int] | None) -> S
     shape = family.input_shape(**parameters)
     if input_shape is not None and tuple(input_shape) != shape:
         sizes = "x".join(map(str, shape))
-        raise UsageError(f"{path}: the design is for {sizes}; change its resolution instead")
+        raise UsageError(f"{path}: the design is for {sizes}; change its parameters instead")
     model = build_on_meta(str(path), lambda: family.build(**parameters))
-    return Source(path.stem, model, (sample_of(batch, shape),))
+    return Source(path.stem, model, family.inputs(batch, **parameters))
 
 
 def _from_pt2(source: str, batch: int, input_shape: Sequence[int] | None) -> Graph:
@@ -191,6 +194,9 @@ def _from_file(path: Path, source: str, batch: int, input_shape: Sequence[int] |
             f"{source}: returned {type(built).__name__}; expected a torch.nn.Module or a pair "
             "(module, inputs)"
         )
+    given = getattr(factory, "inputs", None)
+    if inputs is None and input_shape is None and callable(given):
+        inputs = build_on_meta(f"{source}: its inputs", partial(given, batch))
     if inputs is None or input_shape is not None:
         shape = input_shape or _stated_shape(source, factory) or IMAGE
         inputs = (sample_of(batch, shape),)

@@ -44,7 +44,7 @@ class Option(NamedTuple):
     capacity: float
     parameters: float
     macs: float
-    """Of one image."""
+    """Of one sample."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,13 @@ class Advice:
         return (
             f"The least {what} of all designs is {show(needs)} "
             f"({self._text(self.choices.designs[least])}), {needs / budget.limit:.2g}x the budget "
-            f"of {show(budget.limit)}: raise it, or lower resolution, batch or precision."
+            f"of {show(budget.limit)}: raise it, or lower {TASKS[self.state.task].sized_by}, "
+            "batch or precision."
         )
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """(designs,) what is compared with each other: the kind of block, or the patch."""
+        """(designs,) what is compared with each other: the kind of block, say."""
         compared = TASKS[self.state.task].compared
         return tuple(str(design[compared]) for design in self.choices.designs)
 
@@ -187,14 +188,15 @@ class Advice:
         return f"patch {label}" if compared == "patch" else label
 
     def by_kind(self) -> Table:
-        """The best design of each kind of block, or of each patch, within the budgets."""
-        what = TASKS[self.state.task].compared
+        """The best design of each kind of block, say, within the budgets."""
+        task = TASKS[self.state.task]
+        what = task.compared
         columns = (
             Column(what, what, right=False),
             Column("depth", "blocks"),
             Column("width", "width"),
             Column("capacity", "capacity proxy", lambda value: format_si(value, "")),
-            Column("macs", "MACs per image", show_macs),
+            Column("macs", f"MACs per {task.sample}", show_macs),
             Column("parameters", "parameters", show_params),
             Column("latency_s", "latency", show_time),
             Column("memory_bytes", "peak memory", show_bytes),

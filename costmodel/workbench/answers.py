@@ -36,8 +36,8 @@ from costmodel.workbench.values import Choice, Steps
 
 CONTROLS = tuple(name for name in default_state().values() if name != "upload")
 """Names of all controls, in the order in which their values are handed over."""
-SLIDERS = ("depth", "width", "resolution")
-CHOICES = ("block", "ratio", "expansion", "patch")
+SLIDERS = ("depth", "width", "resolution", "context")
+CHOICES = ("block", "attention", "ratio", "expansion", "patch")
 APPLIED = ("apply-best", "apply-nearest", "apply-scaled")
 
 
@@ -52,6 +52,9 @@ def steer(search: str | None, task: str, *rest: Any) -> list[Any]:
     *queries, present = rest[len(APPLIED) :]
     if ctx.triggered_id in APPLIED:
         reading = read_query(queries[APPLIED.index(ctx.triggered_id)] or "")
+        now = read_query(present or "")
+        if reading.state.task != now.state.task:  # advice that is still that of another task
+            reading = now
     elif ctx.triggered_id == "task":
         reading = Reading(other_task(read_query(present or "").state, task), ())
     else:
@@ -177,7 +180,7 @@ def compare(query: str | None, screen: Any) -> Any:
     if query is None:
         return (no_update,) * 4
     state = read_query(query).state
-    view = comparison_view(state, network_graph(state))
+    view = comparison_view(state, network_graph(state), TASKS[state.task].sample)
     return (
         _problems(view.problems),
         [table_of(view.table(), 0), *notes_of(view.notes)] if view.estimates else [],

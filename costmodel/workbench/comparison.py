@@ -34,6 +34,8 @@ class ComparisonView:
     problems: tuple[str, ...]
     """Devices that cannot compute it, and why."""
     budgets: Budgets
+    sample: str
+    """One of a batch."""
 
     def table(self) -> Table:
         """One row per device."""
@@ -44,12 +46,12 @@ class ComparisonView:
             Column("interval", "90 % interval", right=False),
             Column("speed", f"speed to {self.state.device}", lambda value: f"{value:.3g}x"),
             Column("headroom_s", "headroom", _signed_time, csv_only=self.budgets.latency is None),
-            Column("throughput_per_s", "images/s", show_rate),
+            Column("throughput_per_s", f"{self.sample}s/s", show_rate),
             Column("bound", "bound by", right=False),
             Column("bound_share", "of time", percent),
             Column("memory_bytes", "peak memory", show_bytes),
             Column("fits", "fits", lambda fits: "yes" if fits else "NO", right=False),
-            Column("energy_j_per_image", "energy per image", show_energy),
+            Column(f"energy_j_per_{self.sample}", f"energy per {self.sample}", show_energy),
         )
         rows = []
         for e in self.estimates:
@@ -106,12 +108,14 @@ def compared_devices(state: State) -> tuple[str, ...]:
     return tuple(dict.fromkeys((state.device, *state.others)))
 
 
-def comparison_view(state: State, graph: Graph) -> ComparisonView:
-    """Predict a network on all devices of a state."""
+def comparison_view(state: State, graph: Graph, sample: str = "sample") -> ComparisonView:
+    """Predict a network on all devices of a state; `sample` is what one of a batch is called."""
     estimates, problems = [], []
     for device in compared_devices(state):
         try:
             estimates.append(estimate(graph, resolve_target(device), state.batch, state.precision))
         except UsageError as error:
             problems.append(str(error))
-    return ComparisonView(state, graph.name, tuple(estimates), tuple(problems), Budgets.of(state))
+    return ComparisonView(
+        state, graph.name, tuple(estimates), tuple(problems), Budgets.of(state), sample
+    )

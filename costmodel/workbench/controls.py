@@ -17,7 +17,8 @@ LABELS = {
     "latency": "Latency, ms", "memory": "Memory, MiB", "task": "Task",
     "block": "Block", "depth": "Depth, blocks", "width": "Width, channels",
     "resolution": "Resolution, pixels", "ratio": "Partial ratio", "expansion": "Expansion",
-    "patch": "Patch, pixels", "kernel": "Kernel", "channels": "Channels, in and out",
+    "patch": "Patch, pixels", "attention": "Attention", "context": "Context, tokens",
+    "kernel": "Kernel", "channels": "Channels, in and out",
     "size": "Spatial size, height and width", "part": "Partial ratio", "phi": "Scale φ",
     "alpha": "α, depth", "beta": "β, width", "gamma": "γ, resolution",
 }  # fmt: skip

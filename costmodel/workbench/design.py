@@ -56,14 +56,14 @@ class DesignView:
 
     @cached_property
     def capacity(self) -> float:
-        """The proxy that recommendations maximise: sqrt(parameters x MACs per image)."""
+        """The proxy that recommendations maximise: sqrt(parameters x MACs per sample)."""
         total = self.estimate.total
         return math.sqrt(float(total.parameters) * float(total.macs) / self.estimate.batch)
 
     @property
     def cards(self) -> tuple[Card, ...]:
         """The numbers, the budgeted ones first."""
-        e, batch = self.estimate, self.state.batch
+        e, batch, sample = self.estimate, self.state.batch, TASKS[self.state.task].sample
         return (
             self._latency(),
             Card(
@@ -71,12 +71,12 @@ class DesignView:
                 f"{percent(e.time_by_bound[e.bound] / e.latency)} of the time; "
                 f"{show_flops_rate(e.achieved_flops)}",
             ),
-            Card("throughput", "Images per second", show_rate(e.throughput),
+            Card("throughput", f"{sample.capitalize()}s per second", show_rate(e.throughput),
                  f"in batches of {batch:,}"),
             self._memory(),
             Card("parameters", "Parameters", show_params(float(e.total.parameters)),
                  f"{show_bytes(e.graph.weight_bytes)} as float32"),
-            Card("macs", "Per image", show_macs(float(e.total.macs) / batch),
+            Card("macs", f"Per {sample}", show_macs(float(e.total.macs) / batch),
                  f"{show_bytes(float(e.total.bytes) / batch)} moved"),
             self._energy(),
             Card("capacity", "Capacity proxy", format_si(self.capacity, ""),
@@ -109,12 +109,12 @@ class DesignView:
         )  # fmt: skip
 
     def _energy(self) -> Card:
-        e = self.estimate
+        e, title = self.estimate, f"Energy per {TASKS[self.state.task].sample}"
         if e.energy is None:
-            return Card("energy", "Energy per image", "?", "the board power is not known")
+            return Card("energy", title, "?", "the board power is not known")
         joules = e.energy.joules
         return Card(
-            "energy", "Energy per image", show_energy(joules / e.batch),
+            "energy", title, show_energy(joules / e.batch),
             f"{format_si(joules / e.latency, 'W')} while it runs",
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from costmodel.workbench.advice import Advice, Option
 from costmodel.workbench.blocks import block_times
 from costmodel.workbench.design import DesignView
 from costmodel.workbench.screen import Screen
+from costmodel.workbench.tasks import TASKS
 
 Figure = dict[str, Any]
 
@@ -97,7 +98,7 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
     for budget in advice.budgets:
         if budget.name != "latency":
             shown &= budget.use(columns) <= 1
-    kinds = np.array(advice.kinds)
+    kinds, sample = np.array(advice.kinds), TASKS[advice.state.task].sample
     data: list[dict[str, Any]] = []
     for number, kind in enumerate(dict.fromkeys(advice.kinds)):
         rows = np.flatnonzero(shown & (kinds == kind))
@@ -106,7 +107,7 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
             {
                 "type": "scatter", "mode": "lines+markers", "name": plain(advice.kind_label(kind)),
                 "x": (latency[front] * 1e3).tolist(), "y": capacity[front].tolist(),
-                "text": [_option_hover(advice.option(int(row))) for row in front],
+                "text": [_option_hover(advice.option(int(row)), sample) for row in front],
                 "hovertemplate": "%{text}<extra></extra>",
                 "line": {"color": theme.SERIES[number], "width": 1.5},
                 "marker": {"symbol": theme.MARKS[number], "size": 7},
@@ -119,9 +120,8 @@ def pareto(advice: Advice, screen: Screen) -> Figure:
     )
     spots = [_spot("you are here", here.latency, advice.view.capacity, you, screen, "star")]
     if (best := advice.recommended) is not None:
-        spots.append(
-            _spot("recommended", best.latency, best.capacity, _option_hover(best), screen, "square")
-        )
+        hover = _option_hover(best, sample)
+        spots.append(_spot("recommended", best.latency, best.capacity, hover, screen, "square"))
     data += spots
     limit = advice.view.budgets.latency
     limits = [] if limit is None else [limit * 1e3]
@@ -151,11 +151,11 @@ def _front(latency: np.ndarray, capacity: np.ndarray, rows: np.ndarray) -> np.nd
     return np.asarray(order[kept])
 
 
-def _option_hover(option: Option) -> str:
+def _option_hover(option: Option, sample: str) -> str:
     return (
         f"<b>{plain(option.text)}</b><br>{show_time(option.latency)}, "
         f"{show_bytes(option.memory)} at most<br>capacity {format_si(option.capacity, '')}, "
-        f"{format_si(option.parameters, '')} parameters, {show_macs(option.macs)} per image"
+        f"{format_si(option.parameters, '')} parameters, {show_macs(option.macs)} per {sample}"
     )
 
 

@@ -14,8 +14,10 @@ from costmodel.workbench.components import chart, panel
 from costmodel.workbench.controls import choice, devices, group, number, radio, row, slider
 from costmodel.workbench.state import TABS
 
-SLIDERS = ("depth", "width", "resolution", "kernel", "channels", "size", "phi")
-DESIGN = ("block", "depth", "width", "resolution", "ratio", "expansion", "patch")
+DESIGN_SLIDERS = ("depth", "width", "resolution", "context")
+DESIGN_CHOICES = ("attention", "ratio", "expansion", "patch")
+SLIDERS = (*DESIGN_SLIDERS, "kernel", "channels", "size", "phi")
+DESIGN = ("block", *DESIGN_SLIDERS, *DESIGN_CHOICES)
 """The controls that a task changes."""
 
 DRAWN_IN_SIGHT = ("roofline", "blocks", "pareto")
@@ -91,8 +93,8 @@ def _aside() -> Any:
             group("Budget for a batch", row("latency", number("latency", "none")),
                    row("memory", number("memory", "none")), side_by_side=True),
             group("Network", row("task", choice("task")), row("block", choice("block")),
-                   *(slider(name) for name in ("depth", "width", "resolution")),
-                   *(row(name, choice(name)) for name in ("ratio", "expansion", "patch"))),
+                   *(slider(name) for name in DESIGN_SLIDERS),
+                   *(row(name, choice(name)) for name in DESIGN_CHOICES)),
         ],
         className="controls",
         **{"aria-label": "Controls"},
@@ -127,9 +129,9 @@ def _design_panels() -> list[Any]:
                   html.Button("Apply the nearest", id="apply-nearest", type="button"),
               ], id="nearest-row", className="apply", hidden=True),
               html.Div(id="by-kind"), name="recommendation"),
-        panel("Latency and capacity", chart("pareto", "Capacity against latency by kind of block"),
-              lead="The best designs of each kind of block on this device. Capacity is "
-              "sqrt(parameters x MACs), a proxy: how well a block learns is not known here. The "
+        panel("Latency and capacity", chart("pareto", "Capacity against latency by kind of design"),
+              lead="The best designs of each kind on this device. Capacity is "
+              "sqrt(parameters x MACs), a proxy: how well a kind learns is not known here. The "
               "dashed line is the latency budget; designs over the memory budget are left out."),
         panel("Roofline", chart("roofline", "Operators of the network under the device's roofs"),
               lead="A dot is an operator, its area the share of the time."),

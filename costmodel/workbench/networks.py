@@ -51,7 +51,9 @@ def named(cells: Sequence[tuple[str, Cell, int]]) -> Iterator[tuple[str, Cell]]:
 
 
 def joined(name: str, parts: Sequence[tuple[str, Graph]]) -> Graph:
-    """Graphs of one input and one output as one graph, each reading what the one before wrote.
+    """Graphs of one output as one graph, each reading what the one before wrote.
+
+    Further inputs of a graph are what its cell keeps from run to run: inputs of the whole.
 
     Args:
         name: of the whole.
@@ -61,10 +63,11 @@ def joined(name: str, parts: Sequence[tuple[str, Graph]]) -> Graph:
     ops: list[Op] = []
     modules: dict[str, str] = {"": "Sequential"}
     weights: list[int] = []
+    inputs: list[int] = []
     last: int | None = None
     for path, graph in parts:
         ids: dict[int, int] = {}
-        (source,) = graph.inputs
+        source = graph.inputs[0]
         if last is not None:
             ids[source] = last
         for spec in graph.tensors:
@@ -87,6 +90,7 @@ def joined(name: str, parts: Sequence[tuple[str, Graph]]) -> Graph:
             )
         modules.update(_under(path, graph.modules))
         weights += [ids[i] for i in graph.weights]
+        inputs += [ids[i] for i in graph.inputs if last is None or i != source]
         (last,) = (ids[i] for i in graph.outputs)
     first = parts[0][1]
     assert last is not None
@@ -94,7 +98,7 @@ def joined(name: str, parts: Sequence[tuple[str, Graph]]) -> Graph:
         name=name,
         tensors=tuple(tensors),
         ops=tuple(ops),
-        inputs=tuple(first.inputs),
+        inputs=tuple(inputs),
         outputs=(last,),
         batch=first.batch,
         modules=modules,

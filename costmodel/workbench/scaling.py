@@ -16,12 +16,15 @@ from costmodel.reports.table import Column, Table
 from costmodel.reports.text import show_bytes, show_macs, show_time
 from costmodel.workbench.design import design_view
 from costmodel.workbench.state import State, controls_of
+from costmodel.workbench.tasks import TASKS
 from costmodel.workbench.values import Steps
 
 STEPS = tuple(range(8))
 """Values of phi in the table: B0 to B7."""
 
-SCALED = ("depth", "width", "resolution")
+SCALED = {"depth": "α^φ depth", "width": "β^φ width", "resolution": "γ^φ resolution"}
+"""Controls that the rule scales, by how; those that mean nothing for a task stay as they are."""
+BUILT = {"depth": "{} blocks", "width": "width {}", "resolution": "{} px"}
 
 
 class Step(NamedTuple):
@@ -29,13 +32,13 @@ class Step(NamedTuple):
 
     phi: float
     ideal: Mapping[str, float]
-    """Depth, width and resolution before rounding."""
+    """What is scaled, before rounding."""
     changes: Mapping[str, int]
     """The nearest values that the controls take."""
     clipped: bool
     """Whether a control cannot go that far."""
     macs: float
-    """Of one image."""
+    """Of one sample."""
     latency: float
     memory: float
 
@@ -46,6 +49,11 @@ class ScalingView:
 
     state: State
     rule: CompoundScaling
+
+    @property
+    def scaled(self) -> tuple[str, ...]:
+        """Controls that the rule scales for the task."""
+        return tuple(name for name in SCALED if name not in TASKS[self.state.task].hidden)
 
     @property
     def product(self) -> float:
@@ -69,7 +77,7 @@ class ScalingView:
             "width": self.rule.width(phi),
             "resolution": self.rule.resolution(phi),
         }
-        ideal = {name: getattr(self.state, name) * factor for name, factor in factors.items()}
+        ideal = {name: getattr(self.state, name) * factors[name] for name in self.scaled}
         specs = controls_of(self.state.task)
         changes, clipped = {}, False
         for name, value in ideal.items():
@@ -87,12 +95,10 @@ class ScalingView:
         """Every step: what the rule says, what is built, what it costs on the device."""
         columns = (
             Column("phi", "φ", lambda value: f"{value:g}"),
-            Column("depth_ideal", "α^φ depth", _ideal),
-            Column("width_ideal", "β^φ width", _ideal),
-            Column("resolution_ideal", "γ^φ resolution", _ideal),
+            *(Column(f"{name}_ideal", SCALED[name], _ideal) for name in self.scaled),
             Column("built", "built", right=False),
             Column("rule", "MACs, rule", lambda value: f"{value:.3g}x"),
-            Column("macs", "MACs per image", show_macs),
+            Column("macs", f"MACs per {TASKS[self.state.task].sample}", show_macs),
             Column("macs_ratio", "grown", lambda value: f"{value:.3g}x"),
             Column("latency_s", f"latency on {self.state.device}", show_time),
             Column("latency_ratio", "grown", lambda value: f"{value:.3g}x"),
@@ -101,10 +107,10 @@ class ScalingView:
         first = self.steps[0]
         rows: list[tuple[Any, ...]] = []
         for step in self.steps:
-            built = "{depth} blocks, width {width}, {resolution} px".format(**step.changes)
+            built = ", ".join(BUILT[name].format(value) for name, value in step.changes.items())
             rows.append(
                 (
-                    step.phi, *(step.ideal[name] for name in SCALED),
+                    step.phi, *(step.ideal[name] for name in self.scaled),
                     f"{built} (limit)" if step.clipped else built,
                     float(self.rule.macs(step.phi)), step.macs, step.macs / first.macs,
                     step.latency, step.latency / first.latency, step.memory,
@@ -116,8 +122,9 @@ class ScalingView:
     def headline(self) -> str:
         """What the rule promises and what the device makes of it."""
         first, chosen = self.steps[0], self.chosen
+        law = "α · β² · γ²" if "resolution" in self.scaled else "No resolution, so γ is 1: α · β²"
         return (
-            f"α · β² · γ² = {self.product:.3g}, so φ = {chosen.phi:g} means "
+            f"{law} = {self.product:.3g}, so φ = {chosen.phi:g} means "
             f"{float(self.rule.macs(chosen.phi)):.3g}x the MACs by the rule. Built, it has "
             f"{chosen.macs / first.macs:.3g}x the MACs and takes "
             f"{chosen.latency / first.latency:.3g}x the time on {self.state.device}."
@@ -130,4 +137,5 @@ def _ideal(value: float) -> str:
 
 def scaling_view(state: State) -> ScalingView:
     """Scale the design of a state."""
-    return ScalingView(state, CompoundScaling(state.alpha, state.beta, state.gamma))
+    gamma = 1.0 if "resolution" in TASKS[state.task].hidden else state.gamma
+    return ScalingView(state, CompoundScaling(state.alpha, state.beta, gamma))

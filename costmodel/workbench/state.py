@@ -77,6 +77,10 @@ class State:
     """Share of the channels that a partial convolution works on."""
     expansion: str
     patch: str
+    attention: str
+    """How many query heads share a key and value head."""
+    context: int
+    """Tokens of a sequence, the new one among them."""
     kernel: int
     channels: int
     size: int

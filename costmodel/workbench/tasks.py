@@ -33,6 +33,22 @@ PATCHES = {"8": "8", "16": "16", "32": "32"}
 HEAD = 64
 """Channels of a head of attention."""
 
+ATTENTIONS = {
+    "mha": "Multi-head",
+    "gqa4": "4 queries a key",
+    "gqa8": "8 queries a key",
+    "mqa": "Multi-query",
+}
+SHARED = {"mha": 1, "gqa4": 4, "gqa8": 8}
+"""Query heads for each key and value head; of multi-query attention all."""
+TOKEN_HEAD = 128
+"""Channels of a head of attention of a language model."""
+NO_TOKENS: Mapping[str, Value] = {
+    "attention": Choice({"mha": ATTENTIONS["mha"]}, "mha"),
+    "context": Steps(4096, 4096, 1024, 4096),
+}
+"""Controls that only a language model has."""
+
 PROPORTIONS = (1, 2, 8, 2)
 """Blocks of the four stages of FasterNet-T2."""
 
@@ -45,7 +61,7 @@ class Task:
     text: str
     """What is predicted, in a sentence."""
     controls: Mapping[str, Value]
-    """What the design's own controls may hold, "block" to "patch"."""
+    """What the design's own controls may hold, "block" to "context"."""
     hidden: tuple[str, ...]
     """Controls that mean nothing here."""
     family: Callable[[], Family]
@@ -55,6 +71,10 @@ class Task:
     """Values of the controls that a recommendation chooses among; the others stay as they are."""
     compared: str
     """The control whose choices are compared with each other."""
+    sample: str = "image"
+    """One of a batch."""
+    sized_by: str = "resolution"
+    """The control that says how large a sample is."""
 
 
 def stage_depths(blocks: int) -> tuple[int, int, int, int]:
@@ -93,6 +113,18 @@ def _transformer(values: Mapping[str, Any]) -> Parameters:
     }
 
 
+def _decoder(values: Mapping[str, Any]) -> Parameters:
+    """Parameters of the decoder family: a query head for every 128 channels."""
+    return {
+        "depth": values["depth"],
+        "width": values["width"],
+        "head": TOKEN_HEAD,
+        "groups": SHARED.get(values["attention"], values["width"] // TOKEN_HEAD),
+        "mlp_ratio": float(Fraction(values["expansion"])),
+        "context": values["context"],
+    }
+
+
 def _family(name: str) -> Family:
     from costmodel.zoo.families import family
 
@@ -108,6 +140,7 @@ def _convolutional(resolution: Steps) -> dict[str, Value]:
         "ratio": Choice(RATIOS, "1/4"),
         "expansion": Choice(EXPANSIONS, "2"),
         "patch": Choice({"16": "16"}, "16"),
+        **NO_TOKENS,
     }
 
 
@@ -122,7 +155,7 @@ TASKS: Mapping[str, Task] = {
         "Classification",
         "An image classifier of four stages, 1000 classes.",
         _convolutional(Steps(96, 384, 32, 224)),
-        ("patch",),
+        ("patch", *NO_TOKENS),
         partial(_family, "fasternet"),
         _staged,
         SEARCHED,
@@ -132,7 +165,7 @@ TASKS: Mapping[str, Task] = {
         "Detection backbone",
         "The four stages that a detector reads, without its neck and heads.",
         _convolutional(Steps(320, 1280, 32, 640)),
-        ("patch",),
+        ("patch", *NO_TOKENS),
         partial(_family, "fasternet_backbone"),
         _staged,
         SEARCHED,
@@ -142,7 +175,7 @@ TASKS: Mapping[str, Task] = {
         "Segmentation",
         "The backbone and a fully convolutional head for 21 classes, scores for every pixel.",
         _convolutional(Steps(256, 1024, 32, 512)),
-        ("patch",),
+        ("patch", *NO_TOKENS),
         partial(_family, "fasternet_segmenter"),
         _staged,
         SEARCHED,
@@ -159,8 +192,9 @@ TASKS: Mapping[str, Task] = {
             "ratio": Choice({"1/4": "1/4"}, "1/4"),
             "expansion": Choice({"2": "2", "3": "3", "4": "4"}, "4"),
             "patch": Choice(PATCHES, "16"),
+            **NO_TOKENS,
         },
-        ("block", "ratio"),
+        ("block", "ratio", *NO_TOKENS),
         partial(_family, "vit"),
         _transformer,
         {
@@ -169,6 +203,34 @@ TASKS: Mapping[str, Task] = {
             "width": (128, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024, 1280),
         },
         "patch",
+    ),
+    "llm": Task(
+        "LLM decode",
+        "One step of a language model that decodes: a new token for every sequence of the batch. "
+        "The keys and values of the context are read from a cache with room for them; 32,000 "
+        "tokens are known, and nothing is shared between the embedding and the last layer.",
+        {
+            "block": Choice({"attention": "Attention and MLP"}, "attention"),
+            "depth": Steps(4, 80, 1, 16),
+            "width": Steps(1024, 8192, 1024, 2048),
+            "resolution": Steps(224, 224, 32, 224),
+            "ratio": Choice({"1/4": "1/4"}, "1/4"),
+            "expansion": Choice({"8/3": "8/3", "3.5": "3.5", "4": "4"}, "3.5"),
+            "patch": Choice({"16": "16"}, "16"),
+            "attention": Choice(ATTENTIONS, "gqa4"),
+            "context": Steps(1024, 131_072, 1024, 4096),
+        },
+        ("block", "ratio", "resolution", "patch"),
+        partial(_family, "decoder"),
+        _decoder,
+        {
+            "attention": tuple(ATTENTIONS),
+            "depth": (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80),
+            "width": tuple(range(1024, 8193, 1024)),
+        },
+        "attention",
+        "token",
+        "context",
     ),
 }
 

@@ -13,6 +13,8 @@ pytest.importorskip("dash", reason="the workbench needs the extra app")
 pytest.importorskip("waitress", reason="the workbench needs the extra app")
 pytest.importorskip("moocore", reason="the workbench needs the extra app")
 
+import torch
+
 import costmodel as cm
 from costmodel.reports.text import show_bytes, show_macs, show_params, show_rate, show_time
 from costmodel.workbench.advice import advise
@@ -92,10 +94,10 @@ def card(page: Any, key: str) -> str:
 def predicted(state: State) -> cm.Estimate:
     """What the Python API says of the network of a state."""
     found = family(TASKS[state.task].family().name)
-    graph = cm.trace(
-        found.build(**TASKS[state.task].parameters(state.values())),
-        (min(state.batch, 2), 3, state.resolution, state.resolution),
-    )
+    parameters = TASKS[state.task].parameters(state.values())
+    with torch.device("meta"):
+        model = found.build(**parameters)
+    graph = cm.trace(model, *found.inputs(min(state.batch, 2), **parameters))
     return cm.estimate(graph, state.device, state.batch, state.precision)
 
 
@@ -249,6 +251,39 @@ def test_every_tab_in_light_and_dark(visit: Visit) -> None:
     until(page, lambda: page.locator("html").get_attribute("data-mode") == "light")
     page.reload()
     until(page, lambda: page.locator("html").get_attribute("data-mode") == "light")
+
+
+def test_a_language_model_has_controls_and_words_of_its_own(visit: Visit) -> None:
+    page = visit("precision=fp16")
+    shows(page, predicted(read_query("precision=fp16").state))
+    assert not page.locator("#row-context").is_visible()
+    page.locator("#task label", has_text="LLM decode").click()
+    state = read_query("task=llm&precision=fp16").state
+    shows(page, predicted(state))
+    for name in ("resolution", "block", "ratio", "patch"):
+        assert not page.locator(f"#row-{name}").is_visible()
+    assert "Tokens per second" in page.locator("#cards").inner_text()
+    assert "mage" not in page.locator("#cards").inner_text()
+    page.locator("#attention label", has_text="Multi-query").click()
+    page.locator("#context").fill("32768")
+    state = state.changed(attention="mqa", context=32768)
+    shows(page, predicted(state))
+    until(page, lambda: state_of(page) == state)
+    found = advise(state)
+    assert found.recommended is not None
+    page.locator("#advice .headline", has_text=found.headline).wait_for()
+    drawn(page, "roofline", "blocks", "pareto")
+    keep(page, "llm-1440")
+    page.locator("#apply-best").click()
+    shows(page, predicted(state.changed(**found.recommended.changes)))
+    page.locator("#tab label", has_text="Compare devices").click()
+    page.locator("#devices th", has_text="tokens/s").wait_for()
+    narrow = visit(state.to_query(), width=390)
+    shows(narrow, predicted(state))
+    narrow.locator("#advice .headline").wait_for()
+    assert narrow.evaluate("() => document.documentElement.scrollWidth") <= 390
+    drawn(narrow, "roofline", "blocks", "pareto")
+    keep(narrow, "llm-390")
 
 
 def test_the_calculator_and_a_scale_that_is_applied(visit: Visit) -> None:

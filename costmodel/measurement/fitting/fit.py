@@ -29,7 +29,7 @@ from costmodel.measurement.validation.scoring import Score, score
 from costmodel.measurement.validation.validation import Run
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants, constant_table
-from costmodel.roofline.engine import LAWS
+from costmodel.roofline.engine import ALL_LAWS, LAWS
 
 Array = np.ndarray
 
@@ -103,14 +103,14 @@ class _Material(NamedTuple):
     runs: tuple[Run, ...]
 
     def scored(self, constants: Constants) -> Score:
-        predicted, measured = self._times(constants, frozenset(LAWS))
+        predicted, measured = self._times(constants, ALL_LAWS)
         return score(predicted, measured)
 
     def mape_without(self, law: str, constants: Constants) -> float:
         if self.cases:
             return float(np.mean(list(ablated_errors(self.cases, constants, law or None).values())))
         off = frozenset({law}) if law else frozenset[str]()
-        predicted, measured = self._times(constants, frozenset(LAWS) - off)
+        predicted, measured = self._times(constants, ALL_LAWS - off)
         return float(np.abs(predicted / measured - 1).mean())
 
     def _times(self, constants: Constants, laws: frozenset[str]) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ from costmodel.measurement.validation.networks import Networks
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import BOUNDS, LAWS, Times, operator_times
+from costmodel.roofline.engine import ALL_LAWS, BOUNDS, Times, operator_times
 from costmodel.roofline.interval import time_shares
 
 Array = np.ndarray
@@ -53,7 +53,7 @@ def network_times(
     networks: Networks,
     target: Target,
     constants: Constants = DEFAULT,
-    laws: frozenset[str] = frozenset(LAWS),
+    laws: frozenset[str] = ALL_LAWS,
     factors: DeviceFactors = NEUTRAL,
 ) -> Times:
     """Times of each row once, on one device; arrays are (1, 1, rows)."""

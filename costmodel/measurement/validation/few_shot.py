@@ -24,7 +24,7 @@ from costmodel.measurement.validation.device_factors import (
 from costmodel.measurement.validation.networks import Networks
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.engine import LAWS
+from costmodel.roofline.engine import ALL_LAWS
 
 Array = np.ndarray
 
@@ -104,7 +104,7 @@ def refine(
     measured: Networks,
     target: Target,
     constants: Constants = DEFAULT,
-    laws: frozenset[str] = frozenset(LAWS),
+    laws: frozenset[str] = ALL_LAWS,
 ) -> Refinement:
     """Fit device factors to a few measured networks, if cross-validation finds them to help.
 

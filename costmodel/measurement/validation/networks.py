@@ -14,7 +14,7 @@ from costmodel.graph import Graph
 from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import LAWS, operator_times
+from costmodel.roofline.engine import ALL_LAWS, operator_times
 from costmodel.roofline.operators import OperatorColumns, operator_columns, stack
 from costmodel.roofline.precision import get_precision
 from costmodel.roofline.workload import workload_of
@@ -65,7 +65,7 @@ class Networks:
         self,
         target: Target,
         constants: Constants = DEFAULT,
-        laws: frozenset[str] = frozenset(LAWS),
+        laws: frozenset[str] = ALL_LAWS,
     ) -> Array:
         """(rows,) predicted seconds of each row once."""
         limits = ceilings((target,), self.operators.dtypes)
@@ -77,7 +77,7 @@ class Networks:
         self,
         target: Target,
         constants: Constants = DEFAULT,
-        laws: frozenset[str] = frozenset(LAWS),
+        laws: frozenset[str] = ALL_LAWS,
     ) -> Array:
         """(networks,) predicted seconds on a device."""
         seconds = self.row_seconds(target, constants, laws) * self.counts

@@ -23,7 +23,7 @@ from costmodel.measurement.validation.networks import Networks
 from costmodel.measurement.validation.scoring import Score, score
 from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.engine import LAWS
+from costmodel.roofline.engine import ALL_LAWS
 from costmodel.roofline.interval import half_widths
 from costmodel.roofline.operators import take as take_rows
 
@@ -145,7 +145,7 @@ def validate_networks(
     conditions: RunConditions,
     *,
     against: str = "",
-    laws: frozenset[str] = frozenset(LAWS),
+    laws: frozenset[str] = ALL_LAWS,
     constants: Constants = DEFAULT,
     few_shot: int = 0,
     seed: int = 0,
@@ -183,7 +183,7 @@ def validate_networks(
     kinds, shares = kind_shares(networks, times)
     low = high = None
     said = list(notes)
-    if laws == frozenset(LAWS):
+    if laws == ALL_LAWS:
         width, basis = half_widths(
             kinds, shares, target.profile.kind, conditions.execution, conditions.precision,
             vendor=target.profile.vendor,

@@ -22,6 +22,7 @@ from costmodel.estimation import Estimate, OperatorEstimate
 from costmodel.reports.model.memory_figure import live_bytes
 from costmodel.reports.runs import size_label
 from costmodel.reports.text import exact
+from costmodel.roofline.times import BOUNDS
 
 MODULES, COMPUTE, MEMORY, LAUNCH = 1, 2, 3, 4
 TRACKS = {MODULES: "modules", COMPUTE: "compute", MEMORY: "memory", LAUNCH: "launch"}
@@ -86,7 +87,7 @@ def _events(estimate: Estimate, pid: int) -> Iterator[dict[str, Any]]:
     for position, (operator, row) in enumerate(zip(operators, rows, strict=True)):
         start, end = edges[position], edges[position + 1]
         yield _slice(pid, MODULES, operator.name, operator.kind, start, end, _details(operator))
-        parts = {name: float(part[row]) for name, part in estimate.row_parts._asdict().items()}
+        parts = {name: float(getattr(estimate.times, name)[row]) for name in BOUNDS}
         begun = min(start + round(parts["launch"] * 1e9), end)
         if parts["launch"]:
             yield _slice(pid, LAUNCH, f"launch {operator.name}", "launch", start, begun)

@@ -21,6 +21,9 @@ from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.engine import BOUNDS
 from costmodel.roofline.operators import MATRIX_KINDS, compute_dtypes
 
+HEADROOM = 0.17
+"""Of the height below the highest roof, what the names of memory levels take above it."""
+
 
 class Dot(NamedTuple):
     """One distinct operator; equal ones share a dot."""
@@ -99,8 +102,8 @@ class RooflineView:
     def y_range(self) -> tuple[float, float]:
         """FLOP/s from and to."""
         low = self.main.bandwidth * self.x_range()[0]
-        values = [dot.achieved for dot in self.drawn] + [low]
-        return min(values) / 1.5, self.highest * 8
+        least = min([dot.achieved for dot in self.drawn] + [low]) / 1.5
+        return least, self.highest * max(8.0, (self.highest / least) ** HEADROOM)
 
 
 def roofline_view(estimate: Estimate) -> RooflineView:

@@ -11,6 +11,8 @@ import numpy as np
 
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.raising import raise_to
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
@@ -18,12 +20,14 @@ VOLTA = 7
 """First generation (`DeviceColumns.generation`) with the later memory controller and kernels."""
 
 
+@once
 def is_pascal(device: DeviceColumns) -> Array:
     """Whether a device is of Pascal's generation or an earlier one; unknown counts as later."""
     early: Array = device.generation < VOLTA
     return early
 
 
+@once
 def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM that long streams reach."""
     share = np.where(is_pascal(device), constants.dram_share_pascal, constants.dram_share)
@@ -34,6 +38,7 @@ def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return reached
 
 
+@once
 def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of DRAM for tile loads that take a short segment from each of many rows."""
     share = np.where(is_pascal(device), constants.strided_share_pascal, constants.strided_share)
@@ -41,6 +46,7 @@ def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return reached
 
 
+@once
 def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     """B/s of the L2 cache: the profile's, or units x clock x bytes per clock."""
     derived = device.units * device.clock * constants.l2_bytes_per_clock
@@ -49,7 +55,7 @@ def l2_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return bandwidth
 
 
-NO_CACHE = 1e-300
+NO_CACHE = 1e-100
 """Bytes, in place of a capacity that is 0 or unknown: a single byte overflows it."""
 
 
@@ -59,12 +65,10 @@ def hit_share(size: Array, capacity: Array, steepness: float) -> Array:
     1 / (1 + (size / capacity)^steepness): one half where both are equal. An unknown capacity
     holds nothing.
     """
-    known = np.where(np.asarray(capacity) > 0, capacity, NO_CACHE)
-    with np.errstate(over="ignore"):
-        share: Array = np.asarray(size / known)
-        share **= steepness
-        share += 1.0
-        np.reciprocal(share, out=share)
+    share: Array = np.asarray(size / np.fmax(capacity, NO_CACHE))
+    raise_to(share, steepness)
+    share += 1.0
+    np.reciprocal(share, out=share)
     return share
 
 

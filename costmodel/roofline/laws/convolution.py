@@ -19,6 +19,7 @@ from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import is_pascal, memory_time, stream_bandwidth
 from costmodel.roofline.laws.gemm import Product, Tile, blocks_time, main_loop, stacked
 from costmodel.roofline.laws.library import implicit_kernels, winograd_kernels
+from costmodel.roofline.laws.matrix import leading_axis
 from costmodel.roofline.laws.overlap import p_norm
 from costmodel.roofline.laws.selection import Offer, fastest_time
 
@@ -74,8 +75,7 @@ class Convolution:
 
     def take(self, rows: Array) -> Convolution:
         """Some of the convolutions, by index."""
-        columns = np.broadcast_arrays(*(getattr(self, f.name) for f in fields(self)))
-        return Convolution(*(column[..., rows] for column in columns))
+        return Convolution(*(getattr(self, f.name).take(rows, -1) for f in fields(self)))
 
     @property
     def count(self) -> int:
@@ -114,7 +114,7 @@ def convolution_time(
     boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
     rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
     product, offers = implicit_product(conv), [Offer(implicit_kernels(device), conv.count)]
-    rows = np.flatnonzero(np.any(np.atleast_2d(conv.suits_winograd), axis=0))
+    (rows,) = np.asarray(np.atleast_2d(conv.suits_winograd).any(axis=0)).nonzero()
     if rows.size:
         some = conv.take(rows)
         own, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))
@@ -158,11 +158,12 @@ def fused_winograd_time(
     conv: Convolution, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """Seconds of fused Winograd F(2x2, 3x3) with the best block shape; inf where it can't be."""
-    axes = (-1, *(1,) * np.ndim(conv.images))
-    images, down, across = (np.reshape(side, axes) for side in zip(*WINOGRAD_BLOCKS, strict=True))
+    pascal = is_pascal(device)
+    offered = WINOGRAD_BLOCKS if pascal.any() else WINOGRAD_BLOCKS[:1]
+    images, down, across = leading_axis(offered, np.ndim(conv.images))
     counts = np.ceil(conv.images / images) * np.ceil(conv.out / (2 * down))
     counts = counts * np.ceil(conv.out / (2 * across))
-    blocks = np.where(is_pascal(device), counts.min(axis=0), counts[0])
+    blocks = np.where(pascal, counts.min(axis=0), counts[0]) if len(offered) > 1 else counts[0]
     tiles = blocks * np.ceil(conv.filters / WINOGRAD_FILTERS)
     tile = Tile(128, 128, 256)
     loop, rate = main_loop(tile, constants), unit_rate * constants.winograd_rate

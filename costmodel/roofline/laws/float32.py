@@ -45,7 +45,7 @@ def product_seconds(
     many = np.atleast_2d(ops.batches > 1)
     early = is_pascal(device)  # whose libraries have rules that no other needs to follow
     times = np.empty((device.units.shape[0], *many.shape))
-    for some in filter(len, map(np.flatnonzero, (early, ~early))):
+    for some in filter(len, (early.ravel().nonzero()[0], (~early).ravel().nonzero()[0])):
         rate, own = unit_rate[some], device.take(some)
         times[some] = _library_seconds(product, many, rate, own, constants)
     return times
@@ -55,9 +55,11 @@ def _library_seconds(
     product: Product, many: Array, unit_rate: Array, device: DeviceColumns, constants: Constants
 ) -> Array:
     """The same where `many` tells batches of products, (batches, rows), from single ones."""
-    single, several = (np.flatnonzero(some.any(axis=0)) for some in (~many, many))
-    linear, batched = linear_kernels(device), batched_kernels(device)
-    offers = [Offer(linear, len(single)), Offer(batched, len(several))]
+    (single,), (several,) = (np.asarray(some.any(axis=0)).nonzero() for some in (~many, many))
+    linear = Offer(linear_kernels(device), len(single))
+    if not several.size:
+        return chosen_time(product, [linear], unit_rate, device, constants)[0]
+    offers = [linear, Offer(batched_kernels(device), len(several))]
     rows = np.concatenate([single, several])
     found = chosen_time(product.take(rows), offers, unit_rate, device, constants)[0]
     times = np.empty((*found.shape[:-1], many.shape[-1]))
@@ -81,7 +83,7 @@ def convolution_seconds(
     """
     taps = np.maximum(ops.taps, 1)
     repeated = ops.rows * ops.contraction * 4
-    unfolding = np.clip(repeated / np.maximum(ops.data_read, 1), 1.0, taps)
+    unfolding = np.minimum(np.maximum(repeated / np.maximum(ops.data_read, 1), 1.0), taps)
     conv = Convolution(
         images=np.maximum(ops.planes / ops.columns, 1),
         channels=ops.contraction / taps,

@@ -18,8 +18,9 @@ runs a product is decided in `selection`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,10 +72,21 @@ class Product:
         aligned: Array = first & second & third
         return aligned
 
-    def take(self, index: Array | slice) -> Product:
+    @property
+    def sizes(self) -> tuple[Any, ...]:
+        """All fields in order, arrays (..., ops) or one value for all."""
+        return (
+            self.batches, self.rows, self.columns, self.contraction,
+            self.element_bytes, self.unfolding, self.result_passes, self.strided,
+        )  # fmt: skip
+
+    def take(self, index: Array) -> Product:
         """Some of the products, or some of them several times."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return Product(**{k: v[..., index] if np.ndim(v) else v for k, v in values})
+        some: list[Any] = [
+            value.take(index, -1) if isinstance(value, np.ndarray) else value
+            for value in self.sizes
+        ]
+        return Product(*some)
 
     def across_rows(self, device: DeviceColumns) -> Array:
         """Whether tile loads go across rows in short segments, (devices, ops).
@@ -101,18 +113,25 @@ class Product:
 
 
 def stacked(parts: Sequence[Product]) -> Product:
-    """Products of one element size one after the other."""
-    sizes = [np.shape(part.batches * part.rows * part.columns * part.contraction) for part in parts]
-    lead = np.broadcast_shapes(*(size[:-1] for size in sizes))
+    """Products one after the other."""
+    shapes = [
+        np.broadcast(part.batches, part.rows, part.columns, part.contraction).shape
+        for part in parts
+    ]
+    leads = {shape[:-1] for shape in shapes}
+    lead = leads.pop() if len(leads) == 1 else np.broadcast_shapes(*leads)
+    ends = list(accumulate(shape[-1] for shape in shapes))
 
-    def column(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        if all(np.ndim(value) == 0 and value == values[0] for value in values):
-            return values[0]
-        shaped = (np.broadcast_to(v, (*lead, s[-1])) for v, s in zip(values, sizes, strict=True))
-        return np.concatenate(list(shaped), axis=-1)
+    def column(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if all(not isinstance(v, np.ndarray) and v == first for v in values):
+            return first
+        whole = np.empty((*lead, ends[-1]), np.asarray(first).dtype)
+        for value, start, end in zip(values, (0, *ends), ends, strict=False):
+            whole[..., start:end] = value
+        return whole
 
-    return Product(**{f.name: column(f.name) for f in fields(Product)})
+    return Product(*map(column, zip(*(part.sizes for part in parts), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -256,30 +275,18 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     """
     product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
     flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
-    wide: Array = np.minimum(tiling.across, flying)
-    tall: Array = np.asarray(flying / tiling.across)
-    np.maximum(tall, 1, out=tall)
-    np.minimum(tall, tiling.down, out=tall)
-    steps = product.contraction / tiling.splits * product.element_bytes
-    height = tile.rows / product.unfolding
-    slab: Array = np.asarray(wide * (tile.columns * steps))
-    slab += tall * (height * steps)
+    wide = np.minimum(tiling.across, flying)
+    tall = np.minimum(np.maximum(flying / tiling.across, 1), tiling.down)
+    depth = product.contraction / tiling.splits * product.element_bytes
+    width, height = tile.columns * depth, tile.rows / product.unfolding * depth
+    slab = wide * width + tall * height
     once = product.operand_bytes
-    tall *= wide
-    by_wave: Array = np.asarray(slab * blocks)
-    by_wave /= tall
-    np.maximum(by_wave, once, out=by_wave)
-    by_tile = np.maximum(by_wave, blocks * ((tile.columns + height) * steps))
-    c, l2 = constants, device.l2_capacity
-    kept = hit_share(slab, c.slab_share * l2, c.slab_steepness)
-    in_step = hit_share(flying * steps, c.lockstep_share * l2, c.lockstep_steepness)
-    # once + (1 - kept) (by_wave - once) + (1 - in_step) (by_tile - by_wave), in place
-    reads: Array = np.asarray(by_tile - by_wave)
-    reads *= np.subtract(1, in_step, out=in_step)
-    by_wave -= once
-    by_wave *= np.subtract(1, kept, out=kept)
-    reads += by_wave
-    reads += once
+    by_wave = np.maximum(slab * blocks / (wide * tall), once)
+    by_tile = np.maximum(by_wave, blocks * (width + height))
+    l2 = device.l2_capacity
+    kept = hit_share(slab, constants.slab_share * l2, constants.slab_steepness)
+    in_step = hit_share(flying * depth, constants.lockstep_share * l2, constants.lockstep_steepness)
+    reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
 
 

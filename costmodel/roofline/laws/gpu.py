@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.laws.overlap import p_norm
 from costmodel.roofline.laws.pointwise import row_seconds
 from costmodel.roofline.laws.power import flop_energy, sustained_clock
+from costmodel.roofline.once import once
 from costmodel.roofline.operators import OperatorColumns, select
 from costmodel.roofline.times import Times
 
@@ -74,6 +76,64 @@ def gpu_times(
     return Times(compute, memory, launch, lanes, joined + launch)
 
 
+class _Board:
+    """Devices as every operator meets them, whatever it is: arrays are (devices, 1, 1)."""
+
+    def __init__(
+        self, devices: DeviceColumns, limits: Ceilings, laws: frozenset[str], constants: Constants
+    ) -> None:
+        def column(values: Array, unknown: float = 0.0) -> Array:
+            return np.where(np.isnan(values), unknown, values)
+
+        self.columns = expanded = devices.expand(2)
+        self.gpu = expanded.is_gpu
+        self.units, self.clock = column(expanded.units, 1.0), column(expanded.clock, 1e9)
+        self.lanes, self.cache = column(expanded.vector_lanes, 1.0), column(expanded.l2_capacity)
+        self.dram = expanded.dram_bandwidth
+        if "dram" in laws:
+            self.dram = stream_bandwidth(expanded, constants)
+        assumed = constants.cache_share * self.units * self.clock * 64
+        self.cache_bandwidth = np.where(self.gpu, assumed, column(expanded.l2_bandwidth))
+        self.launch = limits.launch[:, None, None]
+        self._limits, self._laws, self._constants = limits, laws, constants
+
+    @cached_property
+    def with_lanes(self) -> Array:
+        """Index of the devices whose float32 kernels can be told one by one."""
+        expanded = self.columns
+        return np.flatnonzero(expanded.is_gpu & np.isfinite(expanded.vector_lanes))
+
+    @cached_property
+    def float32(self) -> _Float32:
+        """Those devices, and what one unit of theirs computes in float32."""
+        laws, device = self._laws, self.columns.take(self.with_lanes)
+        peak = self._limits.matrix_peak[self.with_lanes, self._limits.dtypes.index("float32")]
+        boost = peak[:, None, None] / device.units
+        if "issue" in laws:
+            boost = boost * issue_share(device)
+        constants = self._constants
+        if "launch" not in laws:
+            constants = replace(constants, kernel_latency=0.0)
+        held = boost
+        if "power" in laws:
+            energy = flop_energy(device.year, constants)
+            clock = sustained_clock(device, boost / device.clock, energy)
+            held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
+        return _Float32(device, boost, held, constants)
+
+
+class _Float32(NamedTuple):
+    device: DeviceColumns
+    boost: Array
+    """FLOP/s of one unit that its schedulers can issue at the boost clock."""
+    held: Array
+    """The same at the clock that the board's power leaves to dense work."""
+    constants: Constants
+
+
+board = once(_Board)
+
+
 class _Run:
     """One evaluation; device arrays are (devices, 1, 1) and meet (batches, rows) or (rows,)."""
 
@@ -88,27 +148,18 @@ class _Run:
         self.ops, self.constants, self.on = operators, constants, laws.__contains__
         self.vector_rate = ceilings.vector_peak[:, operators.vector_code][:, None, :]
         self.matrix_rate = ceilings.matrix_peak[:, operators.matrix_code][:, None, :]
-
-        def column(values: Array, unknown: float = 0.0) -> Array:
-            return np.where(np.isnan(values), unknown, values)[:, None, None]
-
-        self.gpu = devices.is_gpu[:, None, None]
-        self.units, self.clock = column(devices.units, 1.0), column(devices.clock, 1e9)
-        self.lanes, self.cache = column(devices.vector_lanes, 1.0), column(devices.l2_capacity)
-        self.bandwidth = ceilings.bandwidth[:, None, None]
-        self.columns = replace(devices.expand(2), dram_bandwidth=self.bandwidth)
-        dram = self.bandwidth
-        self.dram = stream_bandwidth(self.columns, constants) if self.on("dram") else dram
-        assumed = constants.cache_share * self.units * self.clock * 64
-        self.cache_bandwidth = np.where(self.gpu, assumed, column(devices.l2_bandwidth))
-        known = ceilings.launch[:, None, None]
+        self.board = known = board(devices, ceilings, laws, constants)
+        self.gpu, self.units, self.clock, self.lanes = (
+            known.gpu, known.units, known.clock, known.lanes,
+        )  # fmt: skip
+        self.cache, self.dram = known.cache, known.dram
         default = np.where(operators.compiled, constants.compiled_launch, constants.launch)
-        self.launch_time = np.where(known > 0, known, default)
+        self.launch_time = np.where(known.launch > 0, known.launch, default)
         self.shape = (len(ceilings.targets), *np.atleast_2d(operators.macs).shape)
 
     def _rows(self, chosen: Array) -> tuple[Array, OperatorColumns]:
         """Where a law applies, and the operators there: few, so that it looks at no others."""
-        rows = np.flatnonzero(chosen)
+        (rows,) = chosen.nonzero()
         return rows, select(self.ops, rows)
 
     def _splits(self, ops: OperatorColumns) -> Array:
@@ -131,14 +182,15 @@ class _Run:
         if not self.on("residency"):
             return np.asarray(1 / self.dram)
         hit = chance * hit_rate(distance, self.cache)
-        return seconds_per_byte(hit, self.dram, self.cache_bandwidth)
+        return seconds_per_byte(hit, self.dram, self.board.cache_bandwidth)
 
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
         per_byte = ops.first_share * self._per_byte(ops.first_distance)
-        if (rows := np.flatnonzero(ops.second_share)).size:
-            second = self._per_byte(ops.second_distance[..., rows])
+        (rows,) = ops.second_share.nonzero()
+        if rows.size:
+            second = self._per_byte(ops.second_distance.take(rows, -1))
             per_byte[..., rows] += ops.second_share[rows] * second
         per_byte += np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
         reads = ops.data_read * per_byte
@@ -155,7 +207,7 @@ class _Run:
                 passes = 1 + constants.norm_gradient_pass * some.norm_gradient
                 moved = passes * some.data_read + some.bytes_written
                 blocks = channel_seconds(moved, some.channel_blocks, self.clock, constants)
-                longer = np.maximum(total[..., rows], blocks)
+                longer = np.maximum(total.take(rows, -1), blocks)
                 total[..., rows] = np.where(self.gpu, longer, total[..., rows])
         return total
 
@@ -171,14 +223,14 @@ class _Run:
             if on("gradients"):
                 slower = np.maximum(again, constants.reorder_gradient)
                 again = np.where(some.gradient, slower, again)
-            moved = reads[..., rows] + writes[..., rows]
+            moved = reads.take(rows, -1) + writes.take(rows, -1)
             yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
         rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
         if rows.size:
             yield rows, self._bias_time(some)
         rows, some = self._rows(ops.reduces & on("passes"))
         if rows.size:
-            yield rows, constants.fused_reread * reads[..., rows]
+            yield rows, constants.fused_reread * reads.take(rows, -1)
         rows, some = self._rows(ops.unfused & on("attention"))
         if rows.size:
             scores = 4 * some.batches * some.rows * some.columns
@@ -195,7 +247,7 @@ class _Run:
         rows, some = self._rows(ops.depthwise & ops.channels_last & on("depthwise"))
         if rows.size:
             again = np.where(self.gpu, constants.depthwise_pass_nhwc, 0.0)
-            yield rows, again * (reads[..., rows] + writes[..., rows])
+            yield rows, again * (reads.take(rows, -1) + writes.take(rows, -1))
         rows, some = self._rows(ops.reordering & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
@@ -204,7 +256,7 @@ class _Run:
         rows, some = self._rows(crossed & on("passes"))
         if rows.size:
             copies = constants.movement_pass + (some.line_length > 0)
-            yield rows, 2 * copies * some.crossed * reads[..., rows]
+            yield rows, 2 * copies * some.crossed * reads.take(rows, -1)
 
     def _bias_time(self, ops: OperatorColumns) -> Array:
         """Time of adding the bias of convolutions, on GPUs a kernel of its own."""
@@ -220,34 +272,30 @@ class _Run:
         time: Array = np.asarray(2 * ops.macs / self.vector_rate)
         rows, some = self._rows(ops.matrix)
         if rows.size:
-            rate = self.matrix_rate[..., rows] * self._efficiency(some)
+            rate = self.matrix_rate.take(rows, -1) * self._efficiency(some)
             time[..., rows] = 2 * some.macs / rate
         return np.asarray(time + ops.other_flops / self.vector_rate)
 
     def float32_kernels(self) -> tuple[Any, Array] | None:
         """Time of float32 products and convolutions on GPUs, as (where, seconds); never below the
         roofline: what Winograd's algorithm saves beyond it is not counted on."""
-        ops, constants, columns = self.ops, self.constants, self.columns
+        ops, lanes = self.ops, self.board.with_lanes
         if not self.on("float32") or "float32" not in ops.dtypes:
             return None
-        lanes = np.flatnonzero(columns.is_gpu & np.isfinite(columns.vector_lanes))
         covered = (ops.matrix_code == ops.dtypes.index("float32")) & (ops.convolution | ops.product)
-        direct = np.flatnonzero(covered & ops.convolution & ~ops.gradient)
-        products = np.flatnonzero(covered & ~(ops.convolution & ~ops.gradient))
+        dense = ops.convolution & ~ops.gradient
+        (direct,), (products,) = (covered & dense).nonzero(), (covered & ~dense).nonzero()
         rows = np.concatenate([direct, products])
         if not lanes.size or not rows.size:
             return None
-        if not self.on("launch"):
-            constants = replace(constants, kernel_latency=0.0)
-        device, vector, matrix = columns, self.vector_rate[..., rows], self.matrix_rate[..., rows]
+        device, boost, held, constants = self.board.float32
+        vector, matrix = self.vector_rate.take(rows, -1), self.matrix_rate.take(rows, -1)
         where: Any = (..., rows)
         if len(lanes) < self.shape[0]:
-            device, vector, matrix = columns.take(lanes), vector[lanes], matrix[lanes]
+            vector, matrix = vector[lanes], matrix[lanes]
             where = np.ix_(lanes, np.arange(self.shape[1]), rows)
         found = []
         if direct.size:
-            boost = matrix[..., :1] / device.units * self._issued(device)
-            held = boost * self._held(boost, device)
             some = select(ops, direct)
             seconds = convolution_seconds(some, held, boost, device, constants)
             if self.on("bias") and some.bias.any():
@@ -255,26 +303,12 @@ class _Run:
                 seconds += adding[lanes] if len(adding) > len(lanes) else adding
             found.append(seconds)
         if products.size:
-            boost = matrix[..., -1:] / device.units * self._issued(device)
-            held = boost * self._held(boost, device)
             found.append(product_seconds(select(ops, products), held, device, constants))
         some = select(ops, rows)
         plain = 2 * some.macs / matrix + some.other_flops / vector
         moved = some.data_read + some.weight_bytes + some.bytes_written
         least = np.maximum(plain, moved / device.dram_bandwidth)
         return where, np.maximum(np.concatenate(found, axis=-1), least)
-
-    def _issued(self, device: DeviceColumns) -> Array | float:
-        """Share of the float32 rate that a unit's schedulers can issue."""
-        return issue_share(device) if self.on("issue") else 1.0
-
-    def _held(self, rate: Array, device: DeviceColumns) -> Array | float:
-        """Share of a unit's boost rate that the board's power leaves to dense float32 work."""
-        if not self.on("power"):
-            return 1.0
-        energy = flop_energy(device.year, self.constants)
-        clock = sustained_clock(device, rate / device.clock, energy)
-        return np.asarray(np.nan_to_num(clock / device.clock, nan=1.0))
 
     def lanes_time(self) -> Array:
         """Time on scalar lanes of depthwise and starved kernels, 0 for all others."""
@@ -305,7 +339,9 @@ class _Run:
         rows, some = self._rows((ops.line_length > 0) & ~ops.compiled & self.on("rows"))
         if rows.size:
             softmax = ~some.normalization
-            waited = row_seconds(some.lines, some.line_length, softmax, self.columns, constants)
+            waited = row_seconds(
+                some.lines, some.line_length, softmax, self.board.columns, constants
+            )
             time[..., rows] += np.where(self.gpu & np.isfinite(waited), waited, 0.0)
         return time
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
@@ -22,6 +23,7 @@ BESIDE = 6 / 64
 multiply-adds stand beside four 16-byte loads and about two more (copies, barriers, loops)."""
 
 
+@once
 def issue_share(device: DeviceColumns) -> Array:
     """Share of a unit's float32 rate that its schedulers can issue in dense work.
 

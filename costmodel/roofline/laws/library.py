@@ -17,6 +17,7 @@ import numpy as np
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.gemm import Tile
 from costmodel.roofline.laws.selection import Kernels
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
@@ -110,21 +111,25 @@ _WINOGRAD = _Library(WINOGRAD_TILES)
 _IMPLICIT = _Library(IMPLICIT_TILES, (1, 4))
 
 
+@once
 def linear_kernels(device: DeviceColumns) -> Kernels:
     """For one product with both operands along the contraction."""
     return _kernels(_LINEAR, device)
 
 
+@once
 def batched_kernels(device: DeviceColumns) -> Kernels:
     """For batches of products."""
     return _kernels(_BATCHED, device)
 
 
+@once
 def winograd_kernels(device: DeviceColumns) -> Kernels:
     """For the products of unfused Winograd."""
     return _kernels(_WINOGRAD, device)
 
 
+@once
 def implicit_kernels(device: DeviceColumns) -> Kernels:
     """For implicit convolutions."""
     return _kernels(_IMPLICIT, device)

@@ -8,6 +8,8 @@ best of its tiles, and so does the law.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 Array = np.ndarray
@@ -17,6 +19,12 @@ TILES = (
     (32, 32),
 )  # fmt: skip
 """Rows x columns of the tiles that GPU libraries offer."""
+
+
+@lru_cache(maxsize=16)
+def leading_axis(choices: tuple[tuple[int, ...], ...], axes: int) -> tuple[Array, ...]:
+    """Each column of a table as an array (choices, 1, ...) with so many axes of length 1."""
+    return tuple(np.reshape(side, (-1, *(1,) * axes)) for side in zip(*choices, strict=True))
 
 
 def tile_efficiency(
@@ -32,8 +40,7 @@ def tile_efficiency(
         edge: elements of each tile side lost to loading.
     """
     useful = np.asarray(batches * rows * columns)
-    axes = (-1, *(1,) * max(useful.ndim, np.ndim(units)))
-    height, width = (np.reshape(side, axes) for side in zip(*TILES, strict=True))
+    height, width = leading_axis(TILES, max(useful.ndim, np.ndim(units)))
     tiles = np.ceil(rows / height) * np.ceil(columns / width) * batches
     work = np.ceil(tiles / units) * units
     work *= height * width * (1 + edge * (1 / height + 1 / width))

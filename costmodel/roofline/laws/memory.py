@@ -16,12 +16,11 @@ def hit_rate(distance: Array, capacity: Array) -> Array:
     exceeds the capacity. A capacity of 0 (no shared cache) never hits: it is taken for one that a
     single byte overflows.
     """
-    with np.errstate(over="ignore"):
-        ratio = distance / np.where(capacity > 0, capacity, NO_CACHE)
-        return np.asarray(1 / (1 + ratio**2))
+    ratio = distance / np.fmax(capacity, NO_CACHE)
+    return np.asarray(1 / (1 + ratio**2))
 
 
 def seconds_per_byte(hit: Array, dram_bandwidth: Array, cache_bandwidth: Array) -> Array:
     """Time per byte when a share `hit` comes from the cache and the rest from DRAM."""
-    faster = np.maximum(cache_bandwidth, dram_bandwidth)
-    return np.asarray((1 - hit) / dram_bandwidth + hit / faster)
+    far = 1 / dram_bandwidth
+    return np.asarray(far - hit * (far - 1 / np.maximum(cache_bandwidth, dram_bandwidth)))

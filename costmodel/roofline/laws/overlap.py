@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from costmodel.roofline.laws.raising import raise_to
+
 Array = np.ndarray
 
 
@@ -15,8 +17,8 @@ def p_norm(first: Array, second: Array, exponent: float) -> Array:
     longer = np.maximum(first, second)
     joined: Array = np.asarray(np.minimum(first, second))
     joined /= np.maximum(longer, 1e-300)
-    joined **= exponent
+    raise_to(joined, exponent)
     joined += 1.0
-    joined **= 1 / exponent
+    raise_to(joined, 1 / exponent)
     joined *= longer
     return joined

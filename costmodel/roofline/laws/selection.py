@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.gemm import (
+    MainLoop,
     Product,
     Tile,
     Tiling,
@@ -25,6 +26,7 @@ from costmodel.roofline.laws.gemm import (
     transfer_time,
 )
 from costmodel.roofline.laws.overlap import p_norm
+from costmodel.roofline.once import once
 
 Array = np.ndarray
 
@@ -176,9 +178,14 @@ def _tried(
     made = _pairs if sum(offer.products for offer in offers) > MANY else _known_pairs
     pairs = made(tuple(offers))
     tiling = Tiling(product.take(pairs.product), pairs.kernels.tile, pairs.kernels.splits)
-    loop = main_loop(pairs.offered, constants).take(pairs.kernel)
+    loop = _loop(pairs, constants)
     rate = unit_rate if unit_rate.shape[-1] == 1 else unit_rate[..., pairs.product]
     return pairs, tiling, compute_time(tiling, rate, device, constants, loop)
+
+
+@once
+def _loop(pairs: _Pairs, constants: Constants) -> MainLoop:
+    return main_loop(pairs.offered, constants).take(pairs.kernel)
 
 
 MANY = 1000
@@ -199,6 +206,11 @@ class _Pairs:
     """Its index in `offered`, (pairs,)."""
     product: Array
     """Index of its product, (pairs,)."""
+
+    @cached_property
+    def found(self) -> dict[Any, Any]:
+        """What laws made of these; see `once`."""
+        return {}
 
     def places(self, index: Array) -> Array:
         """Index of the pair, from that of the kernel in the offer, (..., products)."""

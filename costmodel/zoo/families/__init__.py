@@ -4,6 +4,7 @@
 """
 
 from costmodel.zoo.families.code import pytorch_code as pytorch_code
+from costmodel.zoo.families.decoder import DECODER as DECODER
 from costmodel.zoo.families.dense import BACKBONE as BACKBONE
 from costmodel.zoo.families.dense import SEGMENTER as SEGMENTER
 from costmodel.zoo.families.design_file import design_text as design_text
@@ -26,6 +27,7 @@ from costmodel.zoo.families.vit import VIT as VIT
 
 __all__ = [
     "BACKBONE",
+    "DECODER",
     "DPCONV",
     "EFFICIENTNET",
     "EFFICIENTNET_COMPOUND",

@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from costmodel.zoo.families.family import Cell, Family
+from costmodel.zoo.families.keeping import Keeping
 
 OURS = "costmodel"
 
 
 def pytorch_code(family: Family, parameters: Mapping[str, Any], note: str = "") -> str:
-    """Code with a function `design()` that returns the network, in evaluation mode."""
+    """Code with a function `design()` that returns the network, in evaluation mode.
+
+    It carries the shape of a sample as `input_shape`; where one tensor of numbers is not all that
+    the network takes, a function of the batch that gives all of it as `inputs`.
+    """
     values = family.complete(parameters)
     cells = family.cells(**values)
     source = _Source()
     for _, cell, _ in cells:
         source.need(*_home(cell))
+    keeps = " + ".join(f"{n} * [{len(cell.kept)}]" for _, cell, n in cells)
+    keeping = any(cell.kept for _, cell, _ in cells)
+    if keeping:
+        source.need(Keeping.__module__, Keeping.__qualname__)
+    simple = not keeping and cells[0][1].dtype == "float32"
     stated = "\n".join(f"    {name} = {value!r}" for name, value in values.items())
     lines = [f'    network.add_module("{name}", {_made(cell, n)})' for name, cell, n in cells]
     return "\n".join(
@@ -39,17 +49,17 @@ def pytorch_code(family: Family, parameters: Mapping[str, Any], note: str = "") 
             *(f"{text}\n\n" for text in source.texts),
             "def design() -> nn.Module:",
             '    """The network, in evaluation mode."""',
-            "    network = nn.Sequential()",
+            f"    network = {f'Keeping({keeps})' if keeping else 'nn.Sequential()'}",
             *lines,
             "    return network.eval()",
             "",
             "",
-            f"design.input_shape = {family.input_shape(**values)!r}",
+            *([f"design.input_shape = {cells[0][1].shape!r}"] if simple else _inputs(cells)),
             "",
             'if __name__ == "__main__":',
             "    model = design()",
-            "    image = torch.zeros(1, *design.input_shape)",
-            "    print(model(image).shape, sum(p.numel() for p in model.parameters()))",
+            f"    inputs = {'(torch.zeros(1, *design.input_shape),)' if simple else 'inputs()'}",
+            "    print(model(*inputs).shape, sum(p.numel() for p in model.parameters()))",
             "",
         ]
     )
@@ -64,6 +74,27 @@ def _made(cell: Cell, count: int) -> str:
     arguments = ", ".join(map(repr, cell.arguments))
     call = f"{_home(cell)[1]}({arguments})"
     return call if count == 1 else f"nn.Sequential(*({call} for _ in range({count})))"
+
+
+def _inputs(cells: Sequence[tuple[str, Cell, int]]) -> list[str]:
+    """A function that gives everything a network takes, as `Family.inputs` does."""
+    first = cells[0][1]
+    kept = [
+        f"        *(torch.zeros((batch, *shape)) for _ in range({n}) for shape in {cell.kept!r}),"
+        for _, cell, n in cells
+        if cell.kept
+    ]
+    return [
+        "def inputs(batch: int = 1) -> tuple[torch.Tensor, ...]:",
+        '    """Zeros as it takes them: its input, then what modules keep from run to run."""',
+        "    return (",
+        f"        torch.zeros((batch, *{first.shape!r}), dtype=torch.{first.dtype}),",
+        *kept,
+        "    )",
+        "",
+        "",
+        "design.inputs = inputs",
+    ]
 
 
 class _Source:

@@ -2,7 +2,9 @@
 
 Cells are what repeats: a block of given channels on a map of given size. They are fed by one
 another only, one after the other, so what a network costs is the sum of what its cells cost. A
-family says which cells a choice of parameters gives, and chains them into a module.
+family says which cells a choice of parameters gives, and chains them into a module. A cell may
+keep something from run to run, as attention does its keys and values: that is its own, and the
+network takes it after its input.
 
     >>> network = family("fasternet").build(width=96, depth3=8)
 """
@@ -16,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from costmodel.errors import UnknownNameError, UsageError
+from costmodel.zoo.families.keeping import Keeping
 
 Value = int | float | str | bool
 """What a parameter can be."""
@@ -31,11 +34,21 @@ class Cell(NamedTuple):
     arguments: tuple[Any, ...]
     shape: tuple[int, ...]
     """Of one sample of its input, without the batch."""
+    dtype: str = "float32"
+    """Of its input: "int64" for token ids."""
+    kept: tuple[tuple[int, ...], ...] = ()
+    """Shapes, of one sample, of what it keeps from run to run: its module takes them after its
+    input, as float32, reads them and writes into them."""
 
     def module(self, device: str = "cpu") -> nn.Module:
         """The cell, in evaluation mode; on the device "meta" it has no weights."""
         with torch.device(device):
             return self.build(*self.arguments).eval()
+
+    def inputs(self, batch: int, device: str = "meta") -> tuple[Tensor, ...]:
+        """Zeros as its module takes them: its input, then what it keeps."""
+        first = torch.zeros((batch, *self.shape), dtype=getattr(torch, self.dtype), device=device)
+        return first, *(torch.zeros((batch, *shape), device=device) for shape in self.kept)
 
 
 class Slot(NamedTuple):
@@ -133,10 +146,18 @@ class Family:
         """Shape of one sample, without the batch."""
         return self.cells(**parameters)[0][1].shape
 
+    def inputs(self, batch: int, device: str = "meta", /, **parameters: Any) -> tuple[Tensor, ...]:
+        """Zeros as the network takes them: its input, then what its cells keep, front to back."""
+        cells = self.cells(**parameters)
+        made = [cell.inputs(batch, device) for _, cell, count in cells for _ in range(count)]
+        return made[0][0], *(tensor for tensors in made for tensor in tensors[1:])
+
     def build(self, **parameters: Any) -> nn.Module:
         """The network, in evaluation mode: every cell a module of its own."""
-        network = nn.Sequential()
-        for name, cell, count in self.cells(**parameters):
+        cells = self.cells(**parameters)
+        keeps = [len(cell.kept) for _, cell, count in cells for _ in range(count)]
+        network = Keeping(keeps) if any(keeps) else nn.Sequential()
+        for name, cell, count in cells:
             built = [cell.build(*cell.arguments) for _ in range(count)]
             network.add_module(name, built[0] if count == 1 else nn.Sequential(*built))
         return network.eval()
