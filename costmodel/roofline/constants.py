@@ -349,21 +349,21 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Convolution in float32
     implicit_rate: float = constant(
-        0.806, 0.5, 1.0, "1",
+        0.807, 0.5, 1.0, "1",
         "arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads, not for 1 x 1",
         _CONVOLUTIONS, guess=0.85,
     )  # fmt: skip
     image_transform_share: float = constant(
-        0.526, 0.2, 1.0, "1",
+        0.508, 0.2, 1.0, "1",
         "DRAM throughput of Winograd's transforms of images over that of streams",
         _CONVOLUTIONS, guess=0.6,
     )  # fmt: skip
     weight_transform_share: float = constant(
-        0.285, 0.1, 1.0, "1",
+        0.303, 0.1, 1.0, "1",
         "the same of its transform of the weights", _CONVOLUTIONS, guess=0.4,
     )  # fmt: skip
     winograd_rate: float = constant(
-        0.76, 0.3, 1.0, "1",
+        0.809, 0.3, 1.0, "1",
         "arithmetic rate of fused Winograd over GEMM: transforms in the main loop",
         _CONVOLUTIONS, guess=0.75,
     )  # fmt: skip
