@@ -162,6 +162,7 @@ def test_every_law_changes_something_and_costs_time(law: str) -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.norm(self.depthwise(self.grouped(self.stem(x)))).relu()
+            x = nn.functional.avg_pool2d(x, 3, 1, 1)
             x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
             y = self.rows(x.flatten(2).transpose(1, 2))[:, None, None]
             return nn.functional.scaled_dot_product_attention(y, y, y)

@@ -33,7 +33,7 @@ LAWS: dict[str, str] = {
     "launch": "every operator starts after an overhead",
     "dram": "long streams reach a share of the DRAM bandwidth",
     "residency": "recently touched data comes from the shared cache",
-    "passes": "norms, pooling, copies and strided reads go over their data more than once",
+    "passes": "copies, and reads in another order, go over their data more than once",
     "bias": "a convolution's bias is added by an operator of its own",
     "layout": "16-bit NCHW convolutions convert to channels-last and back",
     "tiles": "matrix products are padded to whole tiles and waves",
@@ -41,6 +41,7 @@ LAWS: dict[str, str] = {
     "alignment": "16-bit products want sizes that are multiples of 8",
     "grouped": "grouped convolutions fill narrow products badly",
     "depthwise": "depthwise convolutions run on scalar lanes",
+    "pooling": "and so does pooling",
     **CPU_LAWS,
     "attention": "attention off the fused path writes its scores",
     "gradients": "kernels of training: split weight gradients, channel blocks and further reads of "

@@ -69,7 +69,7 @@ def fixed_columns(workload: Workload) -> FixedColumns:
             "reduces": trait("reduces"),
             "bilinear": np.array(["upsample_bilinear" in t for t in targets], dtype=bool),
             "channels_last": trait("channels_last"),
-            "strided": trait("strided"),
+            "crossed": trait("crossed"),
             "unfused": trait("unfused"),
             "square": trait("kernel_is_square"),
             "bias": trait("bias"),

@@ -83,7 +83,8 @@ class OperatorColumns:
     reduces: Array
     bilinear: Array
     channels_last: Array
-    strided: Array
+    crossed: Array
+    """Share of the data read whose dimensions lie in another order than those of the output."""
     unfused: Array
     square: Array
     bias: Array

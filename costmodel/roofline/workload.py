@@ -41,8 +41,8 @@ class Traits(NamedTuple):
 
     channels_last: bool
     """Whether the data input is a channels-last image."""
-    strided: bool
-    """Whether a data input leaves gaps in memory (a slice of a larger tensor)."""
+    crossed: float
+    """Share of the data read whose dimensions lie in another order than those of the output."""
     constant: bool
     """Whether it works on weights alone, the same for every batch size."""
     unfused: bool
@@ -189,7 +189,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
     square = values.get("k_h", 1) == values.get("k_w", 1)
     return Traits(
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
-        strided=any(spec.batched and not is_dense(spec) for spec in data),
+        crossed=_crossed_share(data, output),
         constant=not output.batched,
         unfused=op.target.endswith("scaled_dot_product_attention") and len(main.shape) != 4,
         taps=int(values.get("k_h", 1) * values["k_w"] * values.get("k_d", 1))
@@ -206,6 +206,21 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
         pixels=float(output.shape[2] * output.shape[3]) if image else 0.0,
         elements=elements_of(graph, op),
     )
+
+
+def _crossed_share(data: list[TensorSpec], output: TensorSpec) -> float:
+    inner = _innermost(output)
+    crossed = sum(
+        x.bytes for x in data if x.shape == output.shape and _innermost(x) not in (None, inner)
+    )
+    return float(crossed / (sum(x.bytes for x in data) or 1))
+
+
+def _innermost(spec: TensorSpec) -> int | None:
+    """The dimension whose neighbours lie nearest in memory, None if all elements are one."""
+    steps = spec.strides or (1,) * len(spec.shape)
+    dims = [i for i, size in enumerate(spec.shape) if size > 1 and steps[i]]
+    return min(dims, key=lambda i: (steps[i], -i), default=None)
 
 
 def _is_in_order(op: Op, inputs: list[TensorSpec], output: TensorSpec) -> bool:
@@ -276,16 +291,3 @@ def _reuses(
 def is_channels_last(spec: TensorSpec) -> bool:
     """Whether an image's channels are innermost in memory."""
     return len(spec.shape) == 4 and spec.strides is not None and spec.strides[1] == 1
-
-
-def is_dense(spec: TensorSpec) -> bool:
-    """Whether a tensor fills its memory exactly, in whatever order of dimensions."""
-    if spec.strides is None:
-        return True
-    expected = 1
-    for step, size in sorted(zip(spec.strides, spec.shape, strict=True)):
-        if size != 1:
-            if step != expected:
-                return False
-            expected *= size
-    return True

@@ -168,9 +168,10 @@ def fused_winograd_time(
     tile = Tile(128, 128, 256)
     loop, rate = main_loop(tile, constants), unit_rate * constants.winograd_rate
     compute = blocks_time(tiles, tile.threads, loop, conv.channels, rate, device, constants)
-    traffic = conv.input_bytes + conv.output_bytes + conv.weight_bytes * (1 + 16 / 9)
+    traffic = conv.input_bytes + conv.output_bytes + conv.weight_bytes * 16 / 9
     memory = memory_time(traffic, traffic, device, constants)
     time = p_norm(compute, memory, constants.product_overlap)
+    time = time + _weight_transform(conv, 16.0, device, constants) + constants.kernel_latency
     allowed: Array = np.where(conv.suits_winograd, time, np.inf)
     return allowed
 
@@ -191,11 +192,19 @@ def unfused_winograd_time(
     stream = stream_bandwidth(device, constants)
     around = 4 * POINTS * patches * (conv.channels + conv.filters)
     images = (conv.input_bytes + around + conv.output_bytes) / constants.image_transform_share
-    weights = conv.weight_bytes * (1 + POINTS / 9) / constants.weight_transform_share
-    transform = (images + weights) / stream + 3 * constants.kernel_latency
+    weights = _weight_transform(conv, POINTS, device, constants)
+    transform = images / stream + weights + 3 * constants.kernel_latency
     time = _at_shared_power(multiply, transform, unit_rate, boost_rate) + transform
     allowed: Array = np.where(conv.suits_winograd, time, np.inf)
     return allowed
+
+
+def _weight_transform(
+    conv: Convolution, points: float, device: DeviceColumns, constants: Constants
+) -> Array:
+    """Seconds of the kernel that makes `points` values of the 9 weights of each 3 x 3 filter."""
+    moved = conv.weight_bytes * (1 + points / 9) / constants.weight_transform_share
+    return np.asarray(moved / stream_bandwidth(device, constants))
 
 
 def _at_shared_power(

@@ -27,8 +27,18 @@ def depthwise_seconds(
     tap = np.where(unrolled, constants.depthwise_tap, constants.depthwise_tap_other)
     planar = tap * taps + constants.depthwise_output
     tap = np.where(unrolled, constants.depthwise_tap_nhwc, constants.depthwise_tap_nhwc_other)
-    interleaved = tap * taps + constants.depthwise_output_nhwc
-    return np.asarray(outputs * np.where(channels_last, interleaved, planar) / lane_rate)
+    return np.asarray(outputs * np.where(channels_last, tap * taps, planar) / lane_rate)
+
+
+def pooling_cycles(outputs: Array, taps: Array, constants: Constants) -> Array:
+    """Lane-cycles of pooling: a planar depthwise convolution whose weights are all the same.
+
+    Args:
+        outputs: elements written.
+        taps: elements of all their windows.
+        constants: cycles per tap and per output.
+    """
+    return np.asarray(outputs * constants.depthwise_output + taps * constants.depthwise_tap)
 
 
 def starved_seconds(

@@ -23,7 +23,7 @@ from costmodel.roofline.laws.backward import (
     partial_sum_bytes,
 )
 from costmodel.roofline.laws.bandwidth import stream_bandwidth
-from costmodel.roofline.laws.depthwise import depthwise_seconds, starved_seconds
+from costmodel.roofline.laws.depthwise import depthwise_seconds, pooling_cycles, starved_seconds
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.grouped import grouped_efficiency
 from costmodel.roofline.laws.issue import issue_share
@@ -37,6 +37,10 @@ from costmodel.roofline.operators import OperatorColumns, select
 from costmodel.roofline.times import Times
 
 Array = np.ndarray
+
+DIRECT_PIXELS = 256
+"""Pixels of an image, two tiles of 128, from which a 16-bit 1x1 convolution of NCHW runs as a
+product of its own for each image; smaller ones are converted to channels-last."""
 
 
 def gpu_times(
@@ -213,7 +217,8 @@ class _Run:
         planar = ops.half & ~ops.channels_last & (ops.convolution | ops.grouped)
         rows, some = self._rows(planar & on("layout"))
         if rows.size:
-            again = np.where(some.taps <= 1, constants.reorder_pointwise, constants.reorder_window)
+            direct = (some.taps <= 1) & (some.pixels >= DIRECT_PIXELS)
+            again = np.where(direct, constants.reorder_pointwise, constants.reorder_window)
             again = np.where(some.grouped, constants.reorder_grouped, again)
             if on("gradients"):
                 slower = np.maximum(again, constants.reorder_gradient)
@@ -222,8 +227,7 @@ class _Run:
             yield rows, np.where(self.gpu, 2 * again, 0.0) * moved
         rows, some = self._rows((ops.convolution | ops.grouped) & ops.bias & on("bias"))
         if rows.size:
-            one_pass = 2 * some.bytes_written * self._per_byte(2 * some.bytes_written)
-            yield rows, np.where(self.gpu, constants.bias_pass, 0.0) * one_pass
+            yield rows, self._bias_time(some)
         rows, some = self._rows(ops.reduces & on("passes"))
         if rows.size:
             yield rows, constants.fused_reread * reads.take(rows, -1)
@@ -240,24 +244,25 @@ class _Run:
         if rows.size:
             again = constants.norm_gradient_pass * some.data_read
             yield rows, again * self._per_byte(some.data_read)
-        strided = ops.strided & ~ops.matrix & ~ops.depthwise
-        several = ops.normalization | ops.pooling | ops.reordering | strided
-        rows, some = self._rows(several & on("passes"))
+        rows, some = self._rows(ops.depthwise & ops.channels_last & on("depthwise"))
+        if rows.size:
+            again = np.where(self.gpu, constants.depthwise_pass_nhwc, 0.0)
+            yield rows, again * (reads.take(rows, -1) + writes.take(rows, -1))
+        rows, some = self._rows(ops.reordering & on("passes"))
         if rows.size:
             moved = some.data_read + some.weight_bytes + some.bytes_written
-            passes = self._passes(some, strided[rows]) - 1
-            yield rows, passes * moved * self._per_byte(moved)
+            yield rows, constants.movement_pass * moved * self._per_byte(moved)
+        crossed = (ops.crossed > 0) & ~ops.reordering & ~ops.matrix & ~ops.compiled
+        rows, some = self._rows(crossed & on("passes"))
+        if rows.size:
+            copies = constants.movement_pass + (some.line_length > 0)
+            yield rows, 2 * copies * some.crossed * reads.take(rows, -1)
 
-    def _passes(self, ops: OperatorColumns, strided: Array) -> Array:
-        """How often an operator goes over its data."""
-        constants = self.constants
-        factor: Array = (
-            1
-            + constants.norm_pass * ops.normalization
-            + constants.pooling_pass * ops.pooling
-            + constants.movement_pass * ops.reordering
-        )
-        return np.asarray(factor * (1 + constants.strided_pass * strided))
+    def _bias_time(self, ops: OperatorColumns) -> Array:
+        """Time of adding the bias of convolutions, on GPUs a kernel of its own."""
+        one_pass = 2 * ops.bytes_written * self._per_byte(2 * ops.bytes_written)
+        passes = np.where(self.gpu & ops.bias, self.constants.bias_pass, 0.0)
+        return np.asarray(passes * one_pass)
 
     # ----------------------------------------------------------------- compute
 
@@ -291,7 +296,12 @@ class _Run:
             where = np.ix_(lanes, np.arange(self.shape[1]), rows)
         found = []
         if direct.size:
-            found.append(convolution_seconds(select(ops, direct), held, boost, device, constants))
+            some = select(ops, direct)
+            seconds = convolution_seconds(some, held, boost, device, constants)
+            if self.on("bias") and some.bias.any():
+                adding = self._bias_time(some)
+                seconds += adding[lanes] if len(adding) > len(lanes) else adding
+            found.append(seconds)
         if products.size:
             found.append(product_seconds(select(ops, products), held, device, constants))
         some = select(ops, rows)
@@ -314,6 +324,11 @@ class _Run:
             if self.on("gradients"):
                 scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
             time[..., rows] += np.where(self.gpu, scalar, 0.0)
+        rows, some = self._rows(ops.pooling & ~ops.compiled & self.on("pooling"))
+        if rows.size:
+            cycles = pooling_cycles(some.planes * some.pixels, some.other_flops, constants)
+            lane_rate = np.maximum(self.units * self.lanes * self.clock, 1.0)
+            time[..., rows] += np.where(self.gpu, cycles / lane_rate, 0.0)
         starved = ops.bilinear & ~ops.channels_last & ~ops.compiled
         rows, some = self._rows(starved & self.on("starved"))
         if rows.size:
