@@ -40,8 +40,8 @@ def conditions_of_name(name: str) -> RunConditions:
     set to zero and added to, and there was no fused attention.
 
     Compiled runs on a CPU generated code without vector instructions, as the clock cycles say that
-    are fitted to the table: 12 to 22 per normalised element and 19 per error function, where the
-    same compiler's scalar code takes 28 and 29 on a core of Zen 4, and its vector code 2.
+    are fitted to the table: 23 per normalised element and 16 per error function, where the same
+    release's scalar code takes 28 and 29 on a core of Zen 4, and its vector code 2.
     """
     words = {SPELLINGS.get(word, word) for word in re.split(r"[-_.]", name.lower())}
     precision = next((p for p in ("fp32", "fp16", "bf16", "tf32") if p in words), "fp32")

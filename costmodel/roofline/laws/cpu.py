@@ -194,8 +194,8 @@ class _Run:
             + constants.cpu_moved_cycles * ops.moved
         )
         at_a_time = np.where(ops.scalar, 1.0, self.float_lanes)
-        generated = constants.cpu_plain_cycles * ops.plain + one_by_one / at_a_time
         light, heavy = ops.plain + ops.exponential, ops.error_function + ops.normalized + ops.moved
+        generated = constants.cpu_plain_cycles * (light + heavy) + one_by_one / at_a_time
         library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
         cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
         return np.asarray(np.where(self.alone, cycles, 0.0))
