@@ -12,7 +12,9 @@ from torch import nn
 import costmodel as cm
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
+from costmodel.measurement.tables.conditions import RunConditions
 from costmodel.measurement.validation.device_factors import DeviceFactors, network_times
+from costmodel.measurement.validation.matching import run_form
 from costmodel.measurement.validation.networks import Case, stack_networks
 from costmodel.passes.fusion import compiled
 from costmodel.roofline.ceilings import Target, ceilings
@@ -184,8 +186,7 @@ SHAPE = (1, 64, 28, 28)
 
 def without_vectors(layer: nn.Module) -> Graph:
     """A layer of 50,176 elements, compiled to code without vector instructions."""
-    graph = compiled(cm.trace(layer, SHAPE))
-    return replace(graph, conditions={**graph.conditions, "scalar": True})
+    return run_form(cm.trace(layer, SHAPE), RunConditions(compiled=True, scalar=True))
 
 
 class Block(nn.Module):
