@@ -158,14 +158,16 @@ class _Run:
         self.alone = ~(operators.matrix | operators.depthwise)
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
+        self.cycles, self.fork = self._cycles(), self._fork()
+        self.spread = self._spread()
 
     def compute(self) -> Array:
         """Time of arithmetic at what the cores reach."""
         ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
-        busy = np.where(self.alone & ~self._spread(), 1.0, self.cores)
-        cycles = self._cycles() / busy + self._layout_cycles() / self.cores
+        cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
+        cycles = cycles + self._layout_cycles() / self.cores
         return np.asarray(time + cycles / self.hertz)
 
     def _share(self) -> Array:
@@ -202,8 +204,8 @@ class _Run:
 
     def _spread(self) -> Array:
         """Whether elements are spread over the cores: where that saves more than fork and join."""
-        saved = self._cycles() * (1 - 1 / self.cores) / self.hertz
-        return np.asarray(saved > self._fork())
+        saved = self.cycles * ((1 - 1 / self.cores) / self.hertz)
+        return np.asarray(self.alone & (saved > self.fork))
 
     def _fork(self) -> Array:
         """Seconds to spread work over the cores in use and wait for the last."""
@@ -272,7 +274,7 @@ class _Run:
         ops, constants = self.ops, self.constants
         if not self.on("launch"):
             return np.zeros((1, 1, 1))
-        fork = np.where(self.alone & self._spread(), self._fork(), 0.0)
+        fork = np.where(self.spread, self.fork, 0.0)
         dispatch = np.where(ops.compiled, 0.0, constants.cpu_launch)
         dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
         calls = np.where(self.convolves & ~ops.frozen, constants.cpu_convolution_launch, 0.0)
