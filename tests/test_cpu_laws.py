@@ -12,7 +12,9 @@ from torch import nn
 import costmodel as cm
 from costmodel.formulas.columns import columns_of
 from costmodel.graph import Graph
+from costmodel.measurement.tables.conditions import RunConditions
 from costmodel.measurement.validation.device_factors import DeviceFactors, network_times
+from costmodel.measurement.validation.matching import run_form
 from costmodel.measurement.validation.networks import Case, stack_networks
 from costmodel.passes.fusion import compiled
 from costmodel.roofline.ceilings import Target, ceilings
@@ -179,6 +181,14 @@ def test_planar_images_are_rearranged_in_eager_mode_only() -> None:
 # ----------------------------------------------------------------- elements
 
 
+SHAPE = (1, 64, 28, 28)
+
+
+def without_vectors(layer: nn.Module) -> Graph:
+    """A layer of 50,176 elements, compiled to code without vector instructions."""
+    return run_form(cm.trace(layer, SHAPE), RunConditions(compiled=True, scalar=True))
+
+
 class Block(nn.Module):
     """One of each sort of element."""
 
@@ -272,12 +282,45 @@ def test_more_cores_are_faster_on_large_work() -> None:
 
 
 def test_a_core_spends_longer_on_an_exponential_than_on_a_sum() -> None:
-    one = (1, 64, 28, 28)
     relu, silu, gelu = (
-        cm.estimate(compiled(cm.trace(layer, one)), "epyc-73f3@1").latency
+        cm.estimate(without_vectors(layer), "epyc-73f3@1").latency
         for layer in (nn.ReLU(), nn.SiLU(), nn.GELU())
     )
     assert relu < silu < gelu
+
+
+def test_the_lanes_of_a_register_share_the_cycles_of_an_error_function() -> None:
+    """16 float32 lanes of 512 bit on one core at the base clock, the clock law being off."""
+    alone = [
+        cm.estimate(graph, "i9-10940x@1", without=only("elements")).latency
+        for graph in (without_vectors(nn.GELU()), compiled(cm.trace(nn.GELU(), SHAPE)))
+    ]
+    cycles = np.prod(SHAPE) * DEFAULT.cpu_error_function_cycles
+    assert alone[0] - alone[1] == pytest.approx(cycles * (1 - 1 / 16) / 3.3e9)
+
+
+@pytest.mark.parametrize(("size", "forks"), [(16, 0), (512, 1)])
+def test_elements_are_spread_over_cores_where_that_saves_more_than_it_costs(
+    size: int, forks: int
+) -> None:
+    """64 x 16 x 16 elements take a core 4 us, 64 x 512 x 512 take 4 ms; a fork over 14 is 78 us."""
+    graph = compiled(cm.trace(nn.GELU(), (1, 64, size, size)))
+    free, paid = (
+        cm.estimate(graph, "i9-10940x", without=only("elements", *laws)).latency
+        for laws in ((), ("launch",))
+    )
+    if forks:
+        assert paid - free == pytest.approx(DEFAULT.cpu_fork * np.log2(14))
+    else:
+        elements = 64 * size**2
+        lanes = DEFAULT.cpu_plain_cycles + DEFAULT.cpu_error_function_cycles / 16
+        assert elements * lanes / 3.3e9 <= paid < DEFAULT.cpu_fork * np.log2(14)
+
+
+@pytest.mark.parametrize("device", CPUS)
+def test_larger_batches_never_take_less_time(block: Graph, device: str) -> None:
+    times = [cm.estimate(compiled(block), device, n).latency for n in (1, 2, 3, 4, 6, 8, 16, 64)]
+    assert (np.diff(times) > 0).all()
 
 
 def test_half_precision_takes_the_rate_that_the_cpu_has(block: Graph) -> None:

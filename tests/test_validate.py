@@ -187,7 +187,7 @@ def test_compiled_is_the_fused_graph(run: Any, tmp_path: Path) -> None:
     [
         ("benchmark-infer-amp-nhwc-pt240-cu124-rtx4090.csv", "amp-fp16, nhwc, eager"),
         ("benchmark-infer-amp-nchw-pt240-cu124-rtx4090-dynamo.csv", "amp-fp16, nchw, compiled"),
-        ("benchmark-infer-fp32-nchw-pt240-cpu-dynamo.csv", "fp32, nchw, compiled"),
+        ("benchmark-infer-fp32-nchw-pt240-cpu-dynamo.csv", "fp32, nchw, compiled, scalar code"),
         ("anything.csv", "fp32, nchw, eager"),
         ("benchmark-infer-amp_bfloat16-nchw-pt260-cu126-x.csv", "amp-bf16, nchw, eager"),
         ("benchmark-infer-bfloat16-channels_last-x-inductor.csv", "bf16, nhwc, compiled"),

@@ -400,83 +400,83 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # CPUs
     cpu_dram_share: float = constant(
-        0.285, 0.2, 1, "1",
+        0.306, 0.2, 1, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = constant(
-        3990000000.0, 3000000000.0, 60000000000.0, "B/s",
+        4380000000.0, 3000000000.0, 60000000000.0, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = constant(
-        59.5, 2, 64, "B per clock",
+        63.7, 2, 64, "B per clock",
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
     cpu_matrix_share: float = constant(
-        0.831, 0.3, 1, "1",
+        0.842, 0.3, 1, "1",
         "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
     cpu_batched_share: float = constant(
-        0.257, 0.05, 1, "1",
+        0.235, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
     )  # fmt: skip
     cpu_rows: float = constant(
-        9.51, 0, 50, "elements",
+        8.76, 0, 50, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
     cpu_reorder_pass: float = constant(
-        1.16, 0, 10, "1",
+        1.42, 0, 10, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
     )  # fmt: skip
     cpu_page_fault: float = constant(
-        5.48e-07, 5e-08, 3e-06, "s",
+        5.64e-07, 5e-08, 3e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
     cpu_kept_memory: float = constant(
-        62800000.0, 1000000.0, 64000000.0, "B",
+        47300000.0, 1000000.0, 64000000.0, "B",
         "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
     )  # fmt: skip
     cpu_plain_cycles: float = constant(
-        2.63, 0, 8, "cycles",
-        "of a core per element of plain arithmetic, in generated code", _CPU,
+        0.886, 0, 8, "cycles",
+        "of a core per element in generated code: load, plain arithmetic, store", _CPU,
     )  # fmt: skip
     cpu_exponential_cycles: float = constant(
-        7.13, 0.3, 40, "cycles",
-        "per exponential, the same", _CPU,
+        3.9, 0.3, 40, "cycles",
+        "more per exponential, shared by the lanes of a register where code uses them", _CPU,
     )  # fmt: skip
     cpu_error_function_cycles: float = constant(
-        19.5, 0.5, 60, "cycles",
-        "per error function, the same", _CPU,
+        16.3, 0.5, 60, "cycles",
+        "the same per error function", _CPU,
     )  # fmt: skip
     cpu_normalized_cycles: float = constant(
-        27.8, 0.3, 60, "cycles",
-        "per normalised element, the same", _CPU,
+        22.8, 0.3, 60, "cycles",
+        "the same per normalised element", _CPU,
     )  # fmt: skip
     cpu_moved_cycles: float = constant(
-        17.2, 0.1, 60, "cycles",
-        "per element copied into another order or place, the same", _CPU,
+        13.2, 0.1, 60, "cycles",
+        "the same per element copied into another order or place", _CPU,
     )  # fmt: skip
     cpu_weight_cycles: float = constant(
-        1.41, 0.1, 60, "cycles",
-        "per weight of a convolution that compiled code lays out channels-last, the same", _CPU,
+        8.06, 0.1, 60, "cycles",
+        "of a core per weight of a convolution that compiled code lays out channels-last", _CPU,
     )  # fmt: skip
     cpu_library_light: float = constant(
-        1.98, 0.02, 4, "cycles",
+        1.79, 0.02, 4, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
     cpu_library_heavy: float = constant(
-        6.34, 0.2, 20, "cycles",
+        6.39, 0.2, 20, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = constant(
-        2.75e-05, 5e-07, 6e-05, "s",
+        2.25e-05, 5e-07, 6e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = constant(
-        6.39e-06, 1e-07, 2e-05, "s",
-        "to spread an operator over cores and wait for the last, per doubling", _CPU,
+        2.04e-05, 1e-07, 2.5e-05, "s",
+        "to spread elements over the cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
     cpu_convolution_launch: float = constant(
-        3.21e-05, 0, 0.0001, "s",
+        5.27e-05, 0, 0.0001, "s",
         "for a convolution to find its kernel and formats", _CPU,
     )  # fmt: skip
 

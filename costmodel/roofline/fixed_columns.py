@@ -54,6 +54,7 @@ def fixed_columns(workload: Workload) -> FixedColumns:
             "pixels": trait("pixels"),
             "taps": trait("taps"),
             "compiled": np.full(count, conditions.get("execution") == "compiled"),
+            "scalar": np.full(count, bool(conditions.get("scalar"))),
             "frozen": np.full(count, bool(conditions.get("frozen"))),
             "matrix": is_kind(*MATRIX_KINDS),
             "product": is_kind("matmul"),

@@ -67,6 +67,8 @@ class OperatorColumns:
     half: Array
     """16-bit storage."""
     compiled: Array
+    scalar: Array
+    """In generated code without vector instructions."""
     frozen: Array
     """Weights are constants that a runtime packed beforehand."""
     matrix: Array

@@ -27,6 +27,8 @@ class RunConditions:
     """timm's option to run norms in the precision of autocast."""
     step: TrainingStep | None = None
     """What a training step consists of; None for inference."""
+    scalar: bool = False
+    """The compiler generated code without vector instructions."""
 
     def __post_init__(self) -> None:
         known = (*PRECISIONS, *AUTOCAST)
@@ -67,4 +69,5 @@ class RunConditions:
     def __str__(self) -> str:
         words = [self.precision, self.layout, self.execution]
         words += ["fast-norm"] if self.fast_norm else []
+        words += ["scalar code"] if self.compiled and self.scalar else []
         return ", ".join(words + ([] if self.step is None else [str(self.step)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
@@ -97,4 +98,7 @@ def run_form(graph: Graph, conditions: RunConditions) -> Graph:
         return graph
     from costmodel.passes.fusion import compiled
 
-    return compiled(graph)
+    fused = compiled(graph)
+    if conditions.scalar:
+        fused = replace(fused, conditions={**fused.conditions, "scalar": True})
+    return fused

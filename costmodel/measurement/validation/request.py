@@ -52,6 +52,7 @@ class Request:
             default.compiled if self.compiled is None else self.compiled,
             self.fast_norm or default.fast_norm,
             default.step,
+            default.scalar,
         )
 
 

@@ -10,7 +10,8 @@ What differs from GPUs, and is a law of its own here:
   blocks and back in eager mode; small images take a plain matrix product instead. Compilers lay
   images out channels-last once, but the weights at every call, element by element, unless they
   were packed beforehand.
-- *elements*: exponentials, normalisations and copies cost clock cycles, whatever the caches hold.
+- *elements*: exponentials, normalisations and copies cost clock cycles, whatever the caches hold;
+  code that a compiler generated for vectors computes a register of elements at a time.
 - *pages*: tensors as large as the allocator's mapping threshold are new memory each time, which
   the system hands out, cleared, page by page.
 - *residency* over the caches of all cores and the last level together; *threads*: what one core
@@ -53,8 +54,6 @@ SMALL_IMAGE = 20480
 product of its own (`use_mkldnn` in ATen/native/Convolution.cpp)."""
 SMALL_KERNEL = 15
 """Most taps of such a kernel: 16 is 4 x 4."""
-COPY_PASSES = 2.0
-"""Passes over memory to copy weights into another order, which reads and writes them."""
 PAGE = 4096
 """Bytes of a page of memory."""
 UNKNOWN_CLOCK = 2e9
@@ -147,6 +146,7 @@ class _Run:
         self.hertz = column(rated, UNKNOWN_CLOCK) * faster
         width = np.where(operators.half, 2, 4)
         self.lanes = np.maximum(column(devices.vector_bits, 128.0) / 8 / width, 1)
+        self.float_lanes = np.maximum(column(devices.vector_bits, 128.0) / 32, 1)
         self.dram = ceilings.bandwidth[:, None, None]
         if on("dram"):
             self.dram = self.dram * constants.cpu_dram_share
@@ -155,16 +155,20 @@ class _Run:
         self.cache = column(devices.l2_capacity) + column(devices.core_cache)
         self.cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
         self.known_launch = ceilings.launch[:, None, None]
+        self.alone = ~(operators.matrix | operators.depthwise)
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
+        self.cycles, self.fork = self._cycles(), self._fork()
+        self.spread = self._spread()
 
     def compute(self) -> Array:
         """Time of arithmetic at what the cores reach."""
         ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
-        cycles = self._cycles() + self._layout_cycles()
-        return np.asarray(time + cycles / (self.cores * self.hertz))
+        cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
+        cycles = cycles + self._layout_cycles() / self.cores
+        return np.asarray(time + cycles / self.hertz)
 
     def _share(self) -> Array:
         """Of the peak that matrix products and convolutions reach."""
@@ -185,18 +189,28 @@ class _Run:
         ops, constants = self.ops, self.constants
         if not self.on("elements"):
             return np.zeros((1, 1, 1))
-        generated = (
-            constants.cpu_plain_cycles * ops.plain
-            + constants.cpu_exponential_cycles * ops.exponential
+        one_by_one = (
+            constants.cpu_exponential_cycles * ops.exponential
             + constants.cpu_error_function_cycles * ops.error_function
             + constants.cpu_normalized_cycles * ops.normalized
             + constants.cpu_moved_cycles * ops.moved
         )
+        at_a_time = np.where(ops.scalar, 1.0, self.float_lanes)
         light, heavy = ops.plain + ops.exponential, ops.error_function + ops.normalized + ops.moved
+        generated = constants.cpu_plain_cycles * (light + heavy) + one_by_one / at_a_time
         library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
-        alone = ~(ops.matrix | ops.depthwise)
         cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
-        return np.asarray(np.where(alone, cycles, 0.0))
+        return np.asarray(np.where(self.alone, cycles, 0.0))
+
+    def _spread(self) -> Array:
+        """Whether elements are spread over the cores: where that saves more than fork and join."""
+        saved = self.cycles * ((1 - 1 / self.cores) / self.hertz)
+        return np.asarray(self.alone & (saved > self.fork))
+
+    def _fork(self) -> Array:
+        """Seconds to spread work over the cores in use and wait for the last."""
+        doublings = np.log2(np.maximum(self.cores, 1))
+        return np.asarray(self.constants.cpu_fork * doublings * self.on("launch"))
 
     def _layout_cycles(self) -> Array:
         """Clock cycles to lay the weights of compiled convolutions out channels-last."""
@@ -226,8 +240,6 @@ class _Run:
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("repack"):
-            copied = np.where(ops.compiled & self._repacked(), COPY_PASSES, 0.0)
-            total = total + copied * weights
             planar = self.blocked & ~ops.channels_last & ~ops.compiled
             total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
         if self.on("passes"):
@@ -262,7 +274,7 @@ class _Run:
         ops, constants = self.ops, self.constants
         if not self.on("launch"):
             return np.zeros((1, 1, 1))
-        fork = constants.cpu_fork * np.log2(np.maximum(self.cores, 1))
+        fork = np.where(self.spread, self.fork, 0.0)
         dispatch = np.where(ops.compiled, 0.0, constants.cpu_launch)
         dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
         calls = np.where(self.convolves & ~ops.frozen, constants.cpu_convolution_launch, 0.0)
