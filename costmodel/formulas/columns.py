@@ -86,8 +86,8 @@ class CostColumns:
     @classmethod
     def of(cls, values: Array) -> CostColumns:
         """From an array (`FIELDS`, ..., rows)."""
-        cost = Cost(**dict(zip(COST_FIELDS, values, strict=False)))
-        return cls(cost, *values[len(COST_FIELDS) :])
+        *cost, batches, rows, columns, contraction = values
+        return cls(Cost(*cost), batches, rows, columns, contraction)
 
 
 class _Line(NamedTuple):

@@ -126,7 +126,7 @@ def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> A
         padding=sizes["padding"],
     )
     return _dense(
-        lambda rate: convolution_time(conv, rate, device, constants)[0], device, constants
+        lambda rate: convolution_time(conv, rate, device, constants), device, constants
     )
 
 

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -75,7 +75,11 @@ class Convolution:
 
     def take(self, rows: Array) -> Convolution:
         """Some of the convolutions, by index."""
-        return Convolution(*(getattr(self, f.name).take(rows, -1) for f in fields(self)))
+        sizes = (
+            self.images, self.channels, self.filters, self.taps, self.out, self.input_bytes,
+            self.unfolding, self.suits_winograd,
+        )  # fmt: skip
+        return Convolution(*(size.take(rows, -1) for size in sizes))
 
     @property
     def count(self) -> int:
@@ -101,8 +105,19 @@ def convolution_time(
     device: DeviceColumns,
     constants: Constants,
     boost_rate: Array | None = None,
-) -> tuple[Array, Array]:
-    """Seconds of the fastest algorithm and its index in `ALGORITHMS`, both (devices, ops).
+) -> Array:
+    """Seconds of the fastest algorithm, (devices, ops); see `algorithm_times`."""
+    return algorithm_times(conv, unit_rate, device, constants, boost_rate).min(axis=0)
+
+
+def algorithm_times(
+    conv: Convolution,
+    unit_rate: Array,
+    device: DeviceColumns,
+    constants: Constants,
+    boost_rate: Array | None = None,
+) -> Array:
+    """Seconds of each of `ALGORITHMS`, (algorithms, devices, ops); infinite where it can't be.
 
     Args:
         conv: sizes.
@@ -129,7 +144,7 @@ def convolution_time(
         times[1][..., rows] = fused_winograd_time(some, own, device, constants)
         multiply = products[..., conv.count :]
         times[2][..., rows] = unfused_winograd_time(some, multiply, own, boost, device, constants)
-    return times.min(0), times.argmin(0)
+    return times
 
 
 def implicit_product(conv: Convolution) -> Product:

@@ -94,4 +94,4 @@ def convolution_seconds(
         unfolding=unfolding,
         suits_winograd=ops.square & (ops.taps == 9) & (unfolding > 4.5),
     )
-    return convolution_time(conv, unit_rate, device, constants, boost_rate)[0]
+    return convolution_time(conv, unit_rate, device, constants, boost_rate)
