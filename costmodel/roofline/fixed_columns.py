@@ -38,7 +38,7 @@ class FixedColumns:
     """Of each row into `dtypes`."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def fixed_columns(workload: Workload) -> FixedColumns:
     """Read them from the rows of a workload and their traits."""
     is_kind, trait, targets = workload.is_kind, workload.trait, workload.targets

@@ -107,7 +107,7 @@ class OperatorColumns:
         return int(self.matrix.shape[-1])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def compute_dtypes(workload: Workload, precision: Precision) -> tuple[str, ...]:
     """dtypes the rows compute in: (matrix dtype, storage dtype) come first, then others met."""
     others = {d for d in workload.dtypes if d != "float32" and d in DTYPE_BYTES}
@@ -155,7 +155,7 @@ def operator_columns(
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _dtype_codes(
     table: FixedColumns, precision: Precision, dtypes: tuple[str, ...]
 ) -> dict[str, Array]:
