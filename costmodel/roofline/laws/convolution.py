@@ -107,7 +107,8 @@ def convolution_time(
     boost_rate: Array | None = None,
 ) -> Array:
     """Seconds of the fastest algorithm, (devices, ops); see `algorithm_times`."""
-    return algorithm_times(conv, unit_rate, device, constants, boost_rate).min(axis=0)
+    times = algorithm_times(conv, unit_rate, device, constants, boost_rate)
+    return np.asarray(times.min(axis=0))
 
 
 def algorithm_times(
