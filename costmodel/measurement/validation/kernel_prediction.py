@@ -125,9 +125,7 @@ def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> A
         stride=sizes["stride"],
         padding=sizes["padding"],
     )
-    return _dense(
-        lambda rate: convolution_time(conv, rate, device, constants), device, constants
-    )
+    return _dense(lambda rate: convolution_time(conv, rate, device, constants), device, constants)
 
 
 LAWS: dict[str, KernelLaw] = {
