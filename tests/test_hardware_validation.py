@@ -75,7 +75,7 @@ def test_the_template_lists_what_is_to_be_filled_in(tmp_path):
     path.write_text(new_profile_text('New "Device": one'))
     problems = validate_file(path)
     assert len(problems) > 20
-    assert any("vendor: expected text, got 'TODO'" in problem for problem in problems)
+    assert any("vendor: expected text, got 'FILL IN'" in problem for problem in problems)
     assert not any("expected YAML" in problem or "no field" in problem for problem in problems)
 
 

@@ -80,11 +80,15 @@ def _sources(data: Any) -> set[str]:
     return set(sources) if isinstance(sources, dict) else set()
 
 
+PLACEHOLDERS = ("FILL IN", "TODO", "?", "")
+"""What stands where nobody has written yet."""
+
+
 def _placeholders(data: Any, path: Path) -> Iterator[Problem]:
     """Nothing that the template left to be filled in, and no empty list, may remain."""
     if path in (("peaks",), ("memory",), ("sources",)) and data in ([], {}):
         yield Problem(path, "expected at least one entry")
-    if isinstance(data, str) and data.strip() in ("TODO", "?", ""):
+    if isinstance(data, str) and data.strip() in PLACEHOLDERS:
         yield Problem(path, f"expected text, got {data!r}", malformed=True)
     pairs: Iterable[tuple[str | int, Any]] = ()
     if isinstance(data, dict):

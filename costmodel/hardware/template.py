@@ -9,18 +9,18 @@ _TEMPLATE = """\
 # calculated:   {{value: 897 GB/s, source: datasheet, kind: derived, how: 4096 bit x 1.752 Gb/s}}
 # not known:    {{value: null, reason: not published}}
 name: {name}
-vendor: TODO          # who makes it
+vendor: FILL IN       # who makes it
 kind: gpu            # gpu, cpu, npu, tpu or mcu
 year: 0              # of first availability
-microarchitecture: TODO # architecture and chip, such as Volta (GV100)
+microarchitecture: FILL IN # architecture and chip, such as Volta (GV100)
 aliases: []          # other names, above all what the driver prints
 
 sources:
   datasheet:
-    title: TODO       # as printed on the document
-    publisher: TODO
-    section: TODO     # section, table or page that has the numbers
-    date: TODO        # YYYY, YYYY-MM or YYYY-MM-DD
+    title: FILL IN    # as printed on the document
+    publisher: FILL IN
+    section: FILL IN  # section, table or page that has the numbers
+    date: FILL IN     # YYYY, YYYY-MM or YYYY-MM-DD
     url: https://
     verified: vendor # vendor: compared with the document; secondary: with two others; unverified
 
@@ -62,7 +62,7 @@ memory: # innermost first
     scope: device
     capacity: {{value: 0 GiB, source: datasheet, kind: datasheet}}
     bandwidth: {{value: 0 GB/s, source: datasheet, kind: datasheet}}
-    type: TODO
+    type: FILL IN
     bus_width: {{value: 0 bit, source: datasheet, kind: datasheet}}
     data_rate: {{value: 0 Gb/s, source: datasheet, kind: datasheet}} # of one pin
     ecc: none        # none, in-line, side-band, on-die
