@@ -116,7 +116,8 @@ class Networks:
         return kept_graph(make, source, 1, input_shape, form) if self._cached else make()
 
     def _traced(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
-        self._progress(f"tracing {source}")
+        form = ", batch norms folded" if folded else ""
+        self._progress(f"tracing {source}{form}")
         found = self._source(source, input_shape)
         model = found.model.eval()
         if part == "backbone":
