@@ -10,7 +10,7 @@ from costmodel.errors import UsageError
 from costmodel.measurement.tables.kernels import KernelTable
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
-from costmodel.roofline.laws.convolution import Convolution, convolution_time
+from costmodel.roofline.laws.convolution import Convolution, algorithm_times
 from costmodel.roofline.laws.gemm import Product
 from costmodel.roofline.laws.launch import timed_alone
 from costmodel.roofline.laws.library import batched_kernels, linear_kernels
@@ -125,7 +125,11 @@ def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> A
         stride=sizes["stride"],
         padding=sizes["padding"],
     )
-    return _dense(lambda rate: convolution_time(conv, rate, device, constants), device, constants)
+
+    def fastest(rate: Array) -> Array:
+        return np.asarray(algorithm_times(conv, rate, device, constants).min(axis=0))
+
+    return _dense(fastest, device, constants)
 
 
 LAWS: dict[str, KernelLaw] = {

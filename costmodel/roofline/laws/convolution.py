@@ -99,18 +99,6 @@ class Convolution:
         return size
 
 
-def convolution_time(
-    conv: Convolution,
-    unit_rate: Array,
-    device: DeviceColumns,
-    constants: Constants,
-    boost_rate: Array | None = None,
-) -> Array:
-    """Seconds of the fastest algorithm, (devices, ops); see `algorithm_times`."""
-    times = algorithm_times(conv, unit_rate, device, constants, boost_rate)
-    return np.asarray(times.min(axis=0))
-
-
 def algorithm_times(
     conv: Convolution,
     unit_rate: Array,
@@ -119,6 +107,8 @@ def algorithm_times(
     boost_rate: Array | None = None,
 ) -> Array:
     """Seconds of each of `ALGORITHMS`, (algorithms, devices, ops); infinite where it can't be.
+
+    An autotuned run takes the fastest.
 
     Args:
         conv: sizes.

@@ -13,7 +13,7 @@ import numpy as np
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.bandwidth import is_pascal
-from costmodel.roofline.laws.convolution import Convolution, convolution_time
+from costmodel.roofline.laws.convolution import Convolution, algorithm_times
 from costmodel.roofline.laws.gemm import Product
 from costmodel.roofline.laws.library import batched_kernels, linear_kernels
 from costmodel.roofline.laws.selection import Offer, chosen_time
@@ -94,4 +94,5 @@ def convolution_seconds(
         unfolding=unfolding,
         suits_winograd=ops.square & (ops.taps == 9) & (unfolding > 4.5),
     )
-    return convolution_time(conv, unit_rate, device, constants, boost_rate)
+    times = algorithm_times(conv, unit_rate, device, constants, boost_rate)
+    return np.asarray(times.min(axis=0))
