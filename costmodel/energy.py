@@ -214,11 +214,16 @@ def energies_of(
     known, rates = _rates_of(tuple(targets), operators.dtypes)
     if not known.size:
         return joules
-    own, weights, _ = operator_energy(operators, rates)
-    dynamic = (own + weights * weights_missed(operators.whole_run, rates)) @ counts
-    limits = rates.total(dynamic[..., None], seconds[known, :, None])
-    joules[known] = limits[..., 0]
+    dynamic, _ = _sums(operators, counts, rates)
+    joules[known] = rates.total(dynamic, seconds[known, :, None])[..., 0]
     return joules
+
+
+def _sums(operators: OperatorColumns, counts: Array, rates: EnergyRates) -> tuple[Array, Array]:
+    """J of whole runs beyond static power, and their floor; (..., batches, 1) each."""
+    own, weights, floor = operator_energy(operators, rates)
+    dynamic = own + weights * weights_missed(operators.whole_run, rates)
+    return (dynamic @ counts)[..., None], (floor @ counts)[..., None]
 
 
 @lru_cache(maxsize=64)
@@ -266,10 +271,6 @@ def energy_of(
     rates = energy_rates(target, operators.dtypes, constants)
     if rates is None:
         return None
-    own, weights, floor = operator_energy(operators, rates)
-    missed = weights_missed(operators.whole_run, rates)
-    dynamic = float(np.sum((own + weights * missed) * counts))
-    least = float(np.sum(floor * counts))
-    ceiling = rates.limit * seconds
-    joules = float(rates.total(np.array(dynamic), np.array(seconds)))
-    return Energy(joules, min(least, joules), ceiling, rates.notes)
+    dynamic, least = _sums(operators, counts, rates)
+    joules = float(rates.total(dynamic, np.array(seconds)).item())
+    return Energy(joules, min(least.item(), joules), rates.limit * seconds, rates.notes)

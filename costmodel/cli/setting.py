@@ -84,21 +84,18 @@ class Setting:
         Raises:
             UsageError: if none of the devices can compute them.
         """
-        from costmodel.estimation import sweep
+        from costmodel.estimation import sweep, unable_targets
 
         skip_unable, laws = "all" in (self.device or ()), options.listed(self.without)
         targets, sizes = targets or self.targets, sizes or self.sizes
         policies = policies or self.policies
-        groups = [[target] for target in targets] if skip_unable else [targets]
         found: list[Estimate] = []
         for graph in graphs:
-            for group in groups:
-                try:
-                    found += sweep(graph, group, sizes, policies, strict=strict, without=laws)
-                except UsageError as error:
-                    if not skip_unable:
-                        raise
-                    print(f"left out: {error}", file=sys.stderr)
+            unable = unable_targets(graph, targets, policies) if skip_unable else {}
+            for why in unable.values():
+                print(f"left out: {why}", file=sys.stderr)
+            if able := [target for target in targets if target not in unable]:
+                found += sweep(graph, able, sizes, policies, strict=strict, without=laws)
         if not found:
             raise UsageError("none of the devices can compute this")
         return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,17 +12,16 @@ import numpy as np
 from costmodel.counts import check_count
 from costmodel.energy import energies_of
 from costmodel.errors import UsageError
-from costmodel.estimation.prepared import memory_for, workload_for
+from costmodel.estimation.prepared import workload_for
 from costmodel.estimation.result import Estimate
 from costmodel.estimation.targets import resolve_target
-from costmodel.formulas.cost import Cost
-from costmodel.graph import DTYPE_BYTES, Graph
+from costmodel.graph import Graph
 from costmodel.hardware import DeviceProfile
-from costmodel.roofline.ceilings import Ceilings, Target, ceilings
+from costmodel.roofline.ceilings import Ceilings, Target, ceilings, why_unable
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.engine import ALL_LAWS, BOUNDS, Times, enabled_laws, operator_times
-from costmodel.roofline.operators import operator_columns
+from costmodel.roofline.operators import compute_dtypes, operator_columns
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.roofline.workload import Workload
 
@@ -77,18 +76,6 @@ class Sweep(Sequence[Estimate]):
             for index, policy in enumerate(self.precisions)
         ]
         return np.stack(found, axis=-1)
-
-    def total(self, batch: int, precision: int) -> Cost:
-        """What a run costs, on any device; see `Estimate.total`."""
-        storage, counts = self.precisions[precision].storage, self.workload.counts
-        each = self.workload.cost(np.array(float(self.batches[batch])), storage).cost
-        summed = each.map(lambda column: float(np.dot(column, counts)))
-        return replace(summed, parameters=self.graph.parameters)
-
-    def peak_memory(self, batch: int, precision: int) -> float:
-        """Bytes in use at the peak of a run, on any device."""
-        width = DTYPE_BYTES[self.precisions[precision].storage]
-        return memory_for(self.graph).at(self.batches[batch], width).total
 
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""
@@ -171,6 +158,22 @@ def sweep(
         notes.append(limits.notes)
     as_judged = laws == ALL_LAWS and (constants is DEFAULT or constants == DEFAULT)
     return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged)
+
+
+def unable_targets(
+    graph: Graph, targets: Iterable[Target], precisions: Iterable[str]
+) -> dict[Target, str]:
+    """Devices that cannot run a graph in one of these precisions, and why.
+
+    Args:
+        graph: a traced model.
+        targets: devices.
+        precisions: names of `costmodel.roofline.precision.PRECISIONS`.
+    """
+    workload, policies = workload_for(graph), map(get_precision, precisions)
+    needed = [dtype for policy in policies for dtype in compute_dtypes(workload, policy)]
+    dtypes = tuple(dict.fromkeys(needed))
+    return {target: why for target in targets if (why := why_unable(target, dtypes))}
 
 
 def estimate(

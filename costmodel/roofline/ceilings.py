@@ -119,12 +119,17 @@ def _peaks(target: Target, dtype: str) -> tuple[float, float, str]:
 def _bandwidth_and_launch(target: Target) -> tuple[float, float]:
     """B/s of main memory, and seconds to start an operator or 0."""
     profile = target.profile
-    found = _require(profile, profile.bandwidth(profile.main_memory), "a memory bandwidth")
-    return found, profile.launch_overhead or 0.0
+    if (why := _why_no_bandwidth(profile)) is not None:
+        raise UsageError(why)
+    return profile.bandwidth(profile.main_memory) or 0.0, profile.launch_overhead or 0.0
 
 
 def why_unable(target: Target, dtypes: Sequence[str]) -> str | None:
-    """Why a device computes in one of these dtypes neither itself nor in float32, else None."""
+    """Why nothing can be estimated on a device that computes in these dtypes; None if it can."""
+    return _why_no_peak(target, dtypes) or _why_no_bandwidth(target.profile)
+
+
+def _why_no_peak(target: Target, dtypes: Sequence[str]) -> str | None:
     for dtype in dtypes:
         if not _has_peak(target, dtype if is_known_dtype(dtype) else "float32"):
             has, remedy = _dtypes_of(target.profile), "it states no peak"
@@ -136,7 +141,7 @@ def why_unable(target: Target, dtypes: Sequence[str]) -> str | None:
 
 def _require_peaks(targets: Sequence[Target], dtypes: Sequence[str]) -> None:
     """Refuse devices that compute in none of these dtypes nor float32, all of them at once."""
-    unable = {target: why for target in targets if (why := why_unable(target, dtypes))}
+    unable = {target: why for target in targets if (why := _why_no_peak(target, dtypes))}
     if not unable:
         return
     if len(unable) == 1:
@@ -180,7 +185,7 @@ def _vector_peak(profile: DeviceProfile, dtype: str, fallback: float) -> float:
     return fallback
 
 
-def _require(profile: DeviceProfile, value: float | None, what: str) -> float:
-    if not value:
-        raise UsageError(f"{profile.id}: the profile lacks {what}, which an estimate needs")
-    return value
+def _why_no_bandwidth(profile: DeviceProfile) -> str | None:
+    if profile.bandwidth(profile.main_memory):
+        return None
+    return f"{profile.id}: the profile lacks a memory bandwidth, which an estimate needs"

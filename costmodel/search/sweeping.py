@@ -19,12 +19,10 @@ from costmodel import __version__
 from costmodel.collection import collection_paused
 from costmodel.counts import check_count
 from costmodel.errors import CostModelError, UsageError
-from costmodel.estimation import Sweep, resolve_target, sweep
-from costmodel.estimation.prepared import workload_for
+from costmodel.estimation import Estimate, Sweep, resolve_target, sweep, unable_targets
 from costmodel.graph import Graph
-from costmodel.roofline.ceilings import Target, why_unable
+from costmodel.roofline.ceilings import Target
 from costmodel.roofline.engine import BOUNDS
-from costmodel.roofline.operators import compute_dtypes
 from costmodel.roofline.precision import get_precision
 from costmodel.search.engines import Progress, Workers
 from costmodel.search.store import ResultStore, digest
@@ -221,22 +219,21 @@ def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
 def _rows(cases: Sequence[Case], graph: Graph) -> Iterator[tuple[Case, Row | str]]:
     """Rows of cases that differ in device and batch alone, all worked out at once."""
     first = cases[0]
-    policy, workload = get_precision(first.precision), workload_for(graph)
-    dtypes = compute_dtypes(workload, policy)
-    reasons = {t: why_unable(t, dtypes) for t in dict.fromkeys(case.target for case in cases)}
-    able = [target for target, reason in reasons.items() if reason is None]
+    targets = [*dict.fromkeys(case.target for case in cases)]
+    unable = unable_targets(graph, targets, [first.precision])
+    able = [target for target in targets if target not in unable]
+    yield from ((case, unable[case.target]) for case in cases if case.target in unable)
+    if not able:
+        return
     batches = [*dict.fromkeys(case.batch for case in cases)]
-    result = sweep(graph, able, batches, [policy.name], without=first.without) if able else None
-    costs = [_costs(result, batch) for batch in range(len(batches))] if result else []
+    result = sweep(graph, able, batches, [first.precision], without=first.without)
+    costs = [_costs(result.at(0, batch, 0)) for batch in range(len(batches))]
     place = {target: number for number, target in enumerate(able)}
     for case in cases:
-        reason = reasons[case.target]
-        if result is None or reason is not None:
-            yield case, str(reason)
-            continue
-        device, batch = place[case.target], batches.index(case.batch)
-        speed = _speed(result, device, batch)
-        yield case, {"model": case.source, "device": case.target.label, **speed, **costs[batch]}
+        if case.target in place:
+            device, batch = place[case.target], batches.index(case.batch)
+            speed = _speed(result, device, batch)
+            yield case, {"model": case.source, "device": case.target.label, **speed, **costs[batch]}
 
 
 def _speed(result: Sweep, device: int, batch: int) -> Row:
@@ -252,13 +249,13 @@ def _speed(result: Sweep, device: int, batch: int) -> Row:
     }
 
 
-def _costs(result: Sweep, batch: int) -> Row:
-    total = result.total(batch, 0)
+def _costs(found: Estimate) -> Row:
+    """What does not depend on the device."""
     return {
-        "macs": float(total.macs),
-        "params": float(total.parameters),
-        "bytes": float(total.bytes),
-        "peak_memory_bytes": result.peak_memory(batch, 0),
+        "macs": float(found.total.macs),
+        "params": float(found.total.parameters),
+        "bytes": float(found.total.bytes),
+        "peak_memory_bytes": float(found.peak_memory),
     }
 
 
