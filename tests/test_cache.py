@@ -17,6 +17,7 @@ from costmodel.estimation import estimate
 from costmodel.graph import Graph
 from costmodel.tracing import cache, source
 from costmodel.tracing.cache import cache_info, cache_key, cached_graph, clear_cache, is_kept
+from costmodel.tracing.packing import packed, unpacked
 
 MODEL = "zoo:fasternet_t0"
 
@@ -109,8 +110,8 @@ def test_concurrent_writers_leave_one_whole_entry(tmp_path: Path) -> None:
 
     def write() -> None:
         for _ in range(10):
-            cache._write(path, graph)
-            seen.append(cache._read(path))
+            cache.write_entry(path, packed(graph).encode())
+            seen.append(cache.read_entry(path, unpacked))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:

@@ -4,6 +4,7 @@ An entry is a gzip of the packed graph, named by a digest of all that the trace 
 source string, batch, shape and conditions, the versions of torch, timm, torchvision and
 transformers, the format of graphs and the code of this package's tracer and zoo. An entry that
 cannot be read counts as absent, and each is written in one step, so that processes may share it.
+What is worked out from graphs may have entries of its own beside them, under another suffix.
 
 Models that live in files (FILE.py, FILE.onnx, FILE.pt2, hf:CONFIG.json) are never kept, since
 what they import can change unseen.
@@ -20,7 +21,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from costmodel import __version__
 from costmodel.collection import collection_paused
@@ -29,7 +30,10 @@ from costmodel.files import cache_folder, replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
 from costmodel.tracing.packing import packed, unpacked
 
+T = TypeVar("T")
+
 SUFFIX = ".json.gz"
+"""Of graphs."""
 KEPT_KINDS = ("zoo", "timm", "torchvision", "hf")
 """Kinds of sources whose models come from installed packages."""
 
@@ -42,8 +46,9 @@ class CacheInfo(NamedTuple):
 
     folder: Path
     entries: int
+    """Traced graphs."""
     bytes: int
-    """On disk."""
+    """On disk, with what is kept beside them."""
 
 
 def is_kept(source: str, conditions: dict[str, Any]) -> bool:
@@ -124,23 +129,52 @@ def kept_graph(
     """
     if not is_kept(source, conditions):
         return make()
-    key = cache_key(source, batch, input_shape, conditions)
-    path = (folder or cache_folder()) / key[:2] / f"{key[2:]}{SUFFIX}"
-    found = _read(path)
+    place = entry(cache_key(source, batch, input_shape, conditions), SUFFIX, folder)
+    found = read_entry(place, unpacked)
     if found is None:
         found = make()
-        _write(path, found)
+        with suppress(GraphError):
+            write_entry(place, packed(found).encode())
     return found
 
 
+def entry(key: str, suffix: str, folder: Path | None = None) -> Path:
+    """Where something is kept.
+
+    Args:
+        key: hexadecimal digest of all that it depends on.
+        suffix: for what it is.
+        folder: of the cache, by default `cache_folder()`.
+    """
+    return (folder or cache_folder()) / key[:2] / f"{key[2:]}{suffix}"
+
+
+def read_entry(place: Path, read: Callable[[bytes], T]) -> T | None:
+    """What is kept there; None if nothing is that `read` can make sense of."""
+    try:
+        content = gzip.decompress(place.read_bytes())
+        with collection_paused():
+            return read(content)
+    except _UNREADABLE:
+        return None
+
+
+def write_entry(place: Path, content: bytes) -> None:
+    """Keep something; where that is not possible (a full or read-only disk), go on without."""
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(place, gzip.compress(content, 6, mtime=0))
+
+
 def cache_info(folder: Path | None = None) -> CacheInfo:
-    """How many graphs the cache holds, and their size."""
+    """How many graphs the cache holds, and the size of all entries."""
     place = folder or cache_folder()
-    sizes = []
+    graphs = size = 0
     for path in _entries(place):
         with suppress(FileNotFoundError):  # another process cleared it
-            sizes.append(path.stat().st_size)
-    return CacheInfo(place, len(sizes), sum(sizes))
+            size += path.stat().st_size
+            graphs += path.name.endswith(SUFFIX)
+    return CacheInfo(place, graphs, size)
 
 
 def clear_cache(folder: Path | None = None) -> CacheInfo:
@@ -161,24 +195,7 @@ def clear_cache(folder: Path | None = None) -> CacheInfo:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    return folder.glob(f"[0-9a-f][0-9a-f]/*{SUFFIX}")
-
-
-def _read(path: Path) -> Graph | None:
-    try:
-        text = gzip.decompress(path.read_bytes())
-        with collection_paused():
-            return unpacked(text)
-    except _UNREADABLE:
-        return None
-
-
-def _write(path: Path, graph: Graph) -> None:
-    """Keep a graph; where that is not possible (a full or read-only disk), go on without."""
-    with suppress(OSError, GraphError):
-        data = gzip.compress(packed(graph).encode(), 6, mtime=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+    return folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*.gz")
 
 
 @cache
@@ -192,10 +209,21 @@ def _version(package: str) -> str | None:
 @cache
 def _tracer_digest() -> str:
     """Of the code that graphs come from, so that a mended tracer never reads its old mistakes."""
+    return code_digest(("graph", "tracing", "zoo"))
+
+
+@cache
+def code_digest(rooms: Sequence[str]) -> str:
+    """Of code and tables of this package; hexadecimal SHA-256.
+
+    Args:
+        rooms: folders and files, from the package's own folder.
+    """
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for folder in ("graph", "tracing", "zoo"):
-        for path in sorted((package / folder).rglob("*")):
+    for room in rooms:
+        place = package / room
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
