@@ -23,7 +23,12 @@ from costmodel.roofline.laws.backward import (
     partial_sum_bytes,
 )
 from costmodel.roofline.laws.bandwidth import stream_bandwidth
-from costmodel.roofline.laws.depthwise import depthwise_seconds, pooling_cycles, starved_seconds
+from costmodel.roofline.laws.depthwise import (
+    depthwise_seconds,
+    narrow_seconds,
+    pooling_cycles,
+    starved_seconds,
+)
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.grouped import grouped_efficiency
 from costmodel.roofline.laws.issue import issue_share
@@ -321,6 +326,9 @@ class _Run:
             scalar = depthwise_seconds(
                 some.macs / taps, taps, some.square, some.channels_last, lane_rate, constants
             )
+            if (grouped := self.board.columns.groups_depthwise).any():
+                rate = self.vector_rate.take(rows, -1)
+                scalar = np.where(grouped, narrow_seconds(some.macs, taps, rate, constants), scalar)
             if self.on("gradients"):
                 scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
             time[..., rows] += np.where(self.gpu, scalar, 0.0)
