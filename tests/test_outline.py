@@ -150,6 +150,11 @@ def test_a_model_in_a_file_is_never_kept(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_without_the_cache_nothing_is_kept(tmp_path: Path) -> None:
+    assert prepared("zoo:fasternet_t0", 1, tmp_path, enabled=False).parameters > 0
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_model_without_operators_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

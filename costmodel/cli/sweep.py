@@ -27,6 +27,7 @@ def sweep(
     engine: search_options.Engine = None,
     address: search_options.Address = None,
     jobs: search_options.Jobs = -1,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:
@@ -43,7 +44,7 @@ def sweep(
     cases = cases_of(matching(models), targets, sizes, policies, options.listed(without))
     kept = None if store is None else ResultStore(Path(store))
     with spread(engine, address, jobs) as workers, progress_bar() as advance:
-        outcome = run_sweep(cases, kept, workers, advance)
+        outcome = run_sweep(cases, kept, workers, advance, cached=not no_cache)
     emit(sweep_report(outcome), form, output)
     if outcome.failures:
         raise typer.Exit(INCOMPLETE)

@@ -108,6 +108,7 @@ def run_sweep(
     store: ResultStore | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
+    cached: bool = True,
 ) -> SweepOutcome:
     """Work out every case once.
 
@@ -116,6 +117,7 @@ def run_sweep(
         store: of results; what it has is not worked out again, what is new goes there.
         workers: of an engine; by default this process works.
         progress: called with how many of the cases are done.
+        cached: whether to look into the trace cache and add to it.
     """
     known = {} if store is None else _known(cases, store)
     missing: dict[str, list[int]] = {}
@@ -124,7 +126,7 @@ def run_sweep(
             missing.setdefault(case.source, []).append(number)
     rows, failures, unable = dict(known), dict[str, str](), dict[str, str]()
     done = len(known)
-    for numbers, found in _results([*missing.values()], cases, workers):
+    for numbers, found in _results([*missing.values()], cases, workers, cached):
         if isinstance(found, str):
             failures[cases[numbers[0]].source] = found
         else:
@@ -149,7 +151,7 @@ def _known(cases: Sequence[Case], store: ResultStore) -> dict[int, Row]:
 
 
 def _results(
-    groups: Sequence[list[int]], cases: Sequence[Case], workers: Workers | None
+    groups: Sequence[list[int]], cases: Sequence[Case], workers: Workers | None, cached: bool
 ) -> Iterator[tuple[list[int], list[Row | str] | str]]:
     """Numbers of the cases of a model, and what `predict_cases` gives for them.
 
@@ -157,7 +159,7 @@ def _results(
     """
     asked = [tuple(cases[number] for number in numbers) for numbers in groups]
     if workers is None:
-        yield from zip(groups, map(predict_cases, asked), strict=True)
+        yield from zip(groups, (predict_cases(each, cached) for each in asked), strict=True)
         return
     size = max(1, min(MODELS_PER_CALL, len(asked) // CALLS))
     number_of = {target: n for n, target in enumerate(dict.fromkeys(c.target for c in cases))}
@@ -165,7 +167,7 @@ def _results(
     light: list[list[Any]] = [
         [(case.source, number_of[case.target], *case[2:]) for case in each] for each in asked
     ]
-    calls = [(devices, light[start : start + size]) for start in range(0, len(light), size)]
+    calls = [(devices, light[start : start + size], cached) for start in range(0, len(light), size)]
     found = (each for several in workers.map(predict_models, calls) for each in several)
     yield from zip(groups, found, strict=True)
 
@@ -176,16 +178,19 @@ CALLS = 32
 """To be made at least, so that workers end at about the same time."""
 
 
-def predict_models(devices: bytes, models: Sequence[Sequence[Any]]) -> list[list[Row | str] | str]:
+def predict_models(
+    devices: bytes, models: Sequence[Sequence[Any]], cached: bool
+) -> list[list[Row | str] | str]:
     """`predict_cases` of several models, in a worker.
 
     Args:
         devices: targets, pickled once for all calls.
         models: fields of the cases of each, with the number of a target in its place.
+        cached: whether to use the trace cache.
     """
     targets = _unpickled(devices)
     return [
-        predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases])
+        predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases], cached)
         for cases in models
     ]
 
@@ -197,7 +202,7 @@ def _unpickled(devices: bytes) -> tuple[Target, ...]:
     return targets
 
 
-def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
+def predict_cases(cases: Sequence[Case], cached: bool = True) -> list[Row | str] | str:
     """For each of the cases of one model a row, or why its device has none.
 
     A string is why the model has none: a model that fails must not stop a sweep.
@@ -209,7 +214,7 @@ def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
         groups.setdefault((min(case.batch, 2), case.precision, case.without), []).append(number)
     try:
         with collection_paused():
-            models = {size: prepared(cases[0].source, size) for size, *_ in groups}
+            models = {size: prepared(cases[0].source, size, enabled=cached) for size, *_ in groups}
             for (size, *_), numbers in groups.items():
                 rows = _rows([cases[number] for number in numbers], models[size])
                 found.update(zip(numbers, rows, strict=True))
