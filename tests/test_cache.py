@@ -16,7 +16,14 @@ from costmodel.errors import TraceError, UnknownNameError
 from costmodel.estimation import estimate
 from costmodel.graph import Graph
 from costmodel.tracing import cache, source
-from costmodel.tracing.cache import cache_info, cache_key, cached_graph, clear_cache, is_kept
+from costmodel.tracing.cache import (
+    cache_info,
+    cache_key,
+    cached_graph,
+    clear_cache,
+    is_kept,
+    without_cache,
+)
 from costmodel.tracing.packing import packed, unpacked
 
 MODEL = "zoo:fasternet_t0"
@@ -155,10 +162,12 @@ def test_files_are_not_kept(tmp_path: Path) -> None:
 
 def test_disabled_neither_reads_nor_writes(tmp_path: Path, traced: list[str]) -> None:
     cached_graph(MODEL, folder=tmp_path)
-    cached_graph(MODEL, folder=tmp_path, enabled=False)
+    with without_cache():
+        cached_graph(MODEL, folder=tmp_path)
     assert len(traced) == 2
     clear_cache(tmp_path)
-    cached_graph(MODEL, folder=tmp_path, enabled=False)
+    with without_cache():
+        cached_graph(MODEL, folder=tmp_path)
     assert cache_info(tmp_path).entries == 0
 
 

@@ -22,7 +22,7 @@ from costmodel.memory import memory_of
 from costmodel.roofline.outline import Outline, outline_of, read
 from costmodel.roofline.precision import PRECISIONS, get_precision
 from costmodel.tracing import cache
-from costmodel.tracing.cache import cache_info, clear_cache
+from costmodel.tracing.cache import cache_info, clear_cache, without_cache
 
 DEVICES = ("a100-pcie-40gb", "epyc-73f3", "t4")
 PRECISION_NAMES = ("fp32", "fp16", "bf16")
@@ -151,7 +151,8 @@ def test_a_model_in_a_file_is_never_kept(tmp_path: Path) -> None:
 
 
 def test_without_the_cache_nothing_is_kept(tmp_path: Path) -> None:
-    assert prepared("zoo:fasternet_t0", 1, tmp_path, enabled=False).parameters > 0
+    with without_cache():
+        assert prepared("zoo:fasternet_t0", 1, tmp_path).parameters > 0
     assert not [*tmp_path.iterdir()]
 
 

@@ -44,7 +44,7 @@ def sweep(
     cases = cases_of(matching(models), targets, sizes, policies, options.listed(without))
     kept = None if store is None else ResultStore(Path(store))
     with spread(engine, address, jobs) as workers, progress_bar() as advance:
-        outcome = run_sweep(cases, kept, workers, advance, cached=not no_cache)
+        outcome = run_sweep(cases, kept, workers, advance)
     emit(sweep_report(outcome), form, output)
     if outcome.failures:
         raise typer.Exit(INCOMPLETE)

@@ -47,23 +47,20 @@ class Prepared(NamedTuple):
     peak: PeakMemory
 
 
-def prepared(
-    source: str, batch: int, folder: Path | None = None, *, enabled: bool = True
-) -> Prepared:
+def prepared(source: str, batch: int, folder: Path | None = None) -> Prepared:
     """What predictions of a model need, from the trace cache where an earlier call left it.
 
     Args:
         source: of the model.
         batch: to trace at.
         folder: of the cache, by default that of the user.
-        enabled: whether to look into the cache and add to it.
 
     Raises:
         UsageError: if no operator ran.
         CostModelError: whatever tracing raises.
     """
-    if not (enabled and cache.is_kept(source, {})):
-        return _prepared(cache.cached_graph(source, batch, enabled=False))
+    if not cache.is_kept(source, {}):
+        return _prepared(cache.cached_graph(source, batch, folder=folder))
     key = cache.cache_key(source, batch, None, {"outline": cache.code_digest(ROOMS)})
     place = cache.entry(key, SUFFIX, folder)
     found = cache.read_entry(place, _read)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache, lru_cache
 from math import isnan
 from pathlib import Path
@@ -29,6 +30,7 @@ from costmodel.roofline.engine import BOUNDS, enabled_laws
 from costmodel.roofline.precision import Precision, get_precision
 from costmodel.search.engines import Progress, Workers
 from costmodel.search.store import ResultStore, digest
+from costmodel.tracing.cache import cache_in_use, without_cache
 
 Row = dict[str, Any]
 
@@ -108,7 +110,6 @@ def run_sweep(
     store: ResultStore | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
-    cached: bool = True,
 ) -> SweepOutcome:
     """Work out every case once.
 
@@ -117,7 +118,6 @@ def run_sweep(
         store: of results; what it has is not worked out again, what is new goes there.
         workers: of an engine; by default this process works.
         progress: called with how many of the cases are done.
-        cached: whether to look into the trace cache and add to it.
     """
     known = {} if store is None else _known(cases, store)
     missing: dict[str, list[int]] = {}
@@ -126,7 +126,7 @@ def run_sweep(
             missing.setdefault(case.source, []).append(number)
     rows, failures, unable = dict(known), dict[str, str](), dict[str, str]()
     done = len(known)
-    for numbers, found in _results([*missing.values()], cases, workers, cached):
+    for numbers, found in _results([*missing.values()], cases, workers):
         if isinstance(found, str):
             failures[cases[numbers[0]].source] = found
         else:
@@ -151,7 +151,7 @@ def _known(cases: Sequence[Case], store: ResultStore) -> dict[int, Row]:
 
 
 def _results(
-    groups: Sequence[list[int]], cases: Sequence[Case], workers: Workers | None, cached: bool
+    groups: Sequence[list[int]], cases: Sequence[Case], workers: Workers | None
 ) -> Iterator[tuple[list[int], list[Row | str] | str]]:
     """Numbers of the cases of a model, and what `predict_cases` gives for them.
 
@@ -159,7 +159,7 @@ def _results(
     """
     asked = [tuple(cases[number] for number in numbers) for numbers in groups]
     if workers is None:
-        yield from zip(groups, (predict_cases(each, cached) for each in asked), strict=True)
+        yield from zip(groups, map(predict_cases, asked), strict=True)
         return
     size = max(1, min(MODELS_PER_CALL, len(asked) // CALLS))
     number_of = {target: n for n, target in enumerate(dict.fromkeys(c.target for c in cases))}
@@ -167,7 +167,10 @@ def _results(
     light: list[list[Any]] = [
         [(case.source, number_of[case.target], *case[2:]) for case in each] for each in asked
     ]
-    calls = [(devices, light[start : start + size], cached) for start in range(0, len(light), size)]
+    calls = [
+        (devices, light[start : start + size], cache_in_use())
+        for start in range(0, len(light), size)
+    ]
     found = (each for several in workers.map(predict_models, calls) for each in several)
     yield from zip(groups, found, strict=True)
 
@@ -189,10 +192,11 @@ def predict_models(
         cached: whether to use the trace cache.
     """
     targets = _unpickled(devices)
-    return [
-        predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases], cached)
-        for cases in models
-    ]
+    with nullcontext() if cached else without_cache():
+        return [
+            predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases])
+            for cases in models
+        ]
 
 
 @lru_cache(maxsize=4)
@@ -202,7 +206,7 @@ def _unpickled(devices: bytes) -> tuple[Target, ...]:
     return targets
 
 
-def predict_cases(cases: Sequence[Case], cached: bool = True) -> list[Row | str] | str:
+def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
     """For each of the cases of one model a row, or why its device has none.
 
     A string is why the model has none: a model that fails must not stop a sweep.
@@ -214,7 +218,7 @@ def predict_cases(cases: Sequence[Case], cached: bool = True) -> list[Row | str]
         groups.setdefault((min(case.batch, 2), case.precision, case.without), []).append(number)
     try:
         with collection_paused():
-            models = {size: prepared(cases[0].source, size, enabled=cached) for size, *_ in groups}
+            models = {size: prepared(cases[0].source, size) for size, *_ in groups}
             for (size, *_), numbers in groups.items():
                 rows = _rows([cases[number] for number in numbers], models[size])
                 found.update(zip(numbers, rows, strict=True))

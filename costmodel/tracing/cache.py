@@ -17,7 +17,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,6 +42,9 @@ _PACKAGES = ("torch", "timm", "torchvision", "transformers")
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, GraphError)
 
 
+_IN_USE: ContextVar[bool] = ContextVar("the trace cache is in use", default=True)
+
+
 class CacheInfo(NamedTuple):
     """What the cache holds."""
 
@@ -51,8 +55,28 @@ class CacheInfo(NamedTuple):
     """On disk, with what is kept beside them."""
 
 
+@contextmanager
+def without_cache() -> Iterator[None]:
+    """Neither look into the cache nor add to it while the context lasts."""
+    token = _IN_USE.set(False)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def cache_in_use() -> bool:
+    """Whether this is no context of `without_cache`."""
+    return _IN_USE.get()
+
+
 def is_kept(source: str, conditions: dict[str, Any]) -> bool:
-    """Whether a source's graph may be kept: not one from a file, nor one with symbolic sizes."""
+    """Whether a source's graph may be kept: not one from a file, nor one with symbolic sizes.
+
+    None may be in a context of `without_cache`.
+    """
+    if not cache_in_use():
+        return False
     kind, separator, name = source.partition(":")
     from_file = name.partition("?")[0].lower().endswith((".py", ".json", ".onnx", ".pt2"))
     if not separator or kind not in KEPT_KINDS or from_file:
@@ -82,7 +106,6 @@ def cached_graph(
     input_shape: Sequence[int] | None = None,
     *,
     folder: Path | None = None,
-    enabled: bool = True,
     **conditions: Any,
 ) -> Graph:
     """`load_graph`, or what an earlier call with the same arguments found.
@@ -92,7 +115,6 @@ def cached_graph(
         batch: to trace at.
         input_shape: of one sample.
         folder: of the cache, by default `cache_folder()`.
-        enabled: whether to look into the cache and add to it.
         conditions: as `load_graph` takes them.
 
     Raises:
@@ -104,8 +126,6 @@ def cached_graph(
 
         return load_graph(source, batch, input_shape, **conditions)
 
-    if not enabled:
-        return make()
     return kept_graph(make, source, batch, input_shape, conditions, folder)
 
 
