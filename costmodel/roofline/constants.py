@@ -404,7 +404,7 @@ class Constants(ConstantTable):
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = constant(
-        4380000000.0, 3000000000.0, 60000000000.0, "B/s",
+        4.38e+09, 4e9, 4e10, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = constant(
@@ -418,6 +418,14 @@ class Constants(ConstantTable):
     cpu_batched_share: float = constant(
         0.235, 0.05, 1, "1",
         "the same for batched products and attention", _CPU,
+    )  # fmt: skip
+    cpu_convolution_share: float = constant(
+        0.9, 0.3, 1.1, "1",
+        "the same for convolutions", _CPU,
+    )  # fmt: skip
+    cpu_score_cycles: float = constant(
+        6.0, 0.5, 30, "cycles",
+        "of a core per score of an attention", _CPU,
     )  # fmt: skip
     cpu_rows: float = constant(
         8.76, 0, 50, "elements",
@@ -459,24 +467,41 @@ class Constants(ConstantTable):
         8.06, 0.1, 60, "cycles",
         "of a core per weight of a convolution that compiled code lays out channels-last", _CPU,
     )  # fmt: skip
+    cpu_pack_cycles: float = constant(
+        1, 0.3, 4, "cycles",
+        "of a core per weight that the library lays out in blocks", _CPU,
+    )  # fmt: skip
+    cpu_reorder_cycles: float = constant(
+        2, 1, 5, "cycles",
+        "of a core per element of an image that it lays out in blocks of channels, "
+        "where these are padded or of 16 bits", _CPU,
+    )  # fmt: skip
+    cpu_compared_cycles: float = constant(
+        11.0, 1, 30, "cycles",
+        "of a core per pixel that a maximum over a window looks at, planar, in a library", _CPU,
+    )  # fmt: skip
+    cpu_summed_cycles: float = constant(
+        5.5, 0.5, 20, "cycles",
+        "the same of a mean", _CPU,
+    )  # fmt: skip
     cpu_library_light: float = constant(
-        1.79, 0.02, 4, "cycles",
+        1, 0.1, 1.0, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
     cpu_library_heavy: float = constant(
-        6.39, 0.2, 20, "cycles",
+        3, 0.5, 3.0, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = constant(
-        2.25e-05, 5e-07, 6e-05, "s",
+        1.5e-05, 1e-06, 1.5e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = constant(
-        2.04e-05, 1e-07, 2.5e-05, "s",
+        1e-05, 5e-07, 1e-05, "s",
         "to spread elements over the cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
     cpu_convolution_launch: float = constant(
-        5.27e-05, 0, 0.0001, "s",
+        5.27e-05, 1e-06, 6e-05, "s",
         "for a convolution to find its kernel and formats", _CPU,
     )  # fmt: skip
 

@@ -52,6 +52,7 @@ def fixed_columns(workload: Workload) -> FixedColumns:
             "second_share": reuses[:, 1, 0],
             "line_length": trait("line_length"),
             "pixels": trait("pixels"),
+            "in_place": trait("in_place"),
             "taps": trait("taps"),
             "compiled": np.full(count, conditions.get("execution") == "compiled"),
             "scalar": np.full(count, bool(conditions.get("scalar"))),

@@ -59,6 +59,10 @@ class OperatorColumns:
     error_function: Array
     normalized: Array
     moved: Array
+    compared: Array
+    summed: Array
+    in_place: Array
+    """Writes over one of its inputs."""
     taps: Array
     matrix_code: Array
     """Index into `dtypes` of what MACs compute in."""

@@ -56,6 +56,8 @@ class Traits(NamedTuple):
     """A copy that keeps the order of its elements, or writes without reading."""
     along_contraction: bool
     """Product with both operands contiguous along the contraction, as a linear layer has."""
+    in_place: bool
+    """It writes over one of its inputs."""
     reduces: bool
     """A fused operator that reduces data which it also passes on: it reads it twice."""
     lines: float
@@ -199,6 +201,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
         bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
         in_order=_is_in_order(op, inputs, output),
         along_contraction=_is_along_contraction(op, inputs),
+        in_place=bool(op.outputs) and output.storage in {x.storage for x in data},
         reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
         lines=float(values["m"]) if op.target in _ROW_BY_ROW else 0.0,
         line_length=float(values["c"]) if op.target in _ROW_BY_ROW else 0.0,

@@ -45,6 +45,7 @@ CPU_LAWS: dict[str, str] = {
     "cores": "CPU cores reach a share of their peak in products, and lose rows to blocking",
     "repack": "weights and images of convolutions are rearranged at every call on CPUs",
     "elements": "exponentials, norms and copies take a CPU core clock cycles per element",
+    "scores": "attention on CPUs takes clock cycles per score: maximum, exponential, rescaling",
     "pages": "large tensors on CPUs are memory that the system hands out page by page",
 }
 """The laws that only CPUs have, by name; they share others with GPUs."""
@@ -56,6 +57,8 @@ SMALL_KERNEL = 15
 """Most taps of such a kernel: 16 is 4 x 4."""
 PAGE = 4096
 """Bytes of a page of memory."""
+FEW_CHANNELS = 3
+"""Channels up to which a library reads a planar image as it is: pictures in colour."""
 UNKNOWN_CLOCK = 2e9
 """Hz, where a profile states no clock at all."""
 
@@ -88,7 +91,7 @@ def cpu_times(
     run = _Run(operators, ceilings, devices, laws.__contains__, constants)
     compute, memory, launch = run.compute(), run.memory(), run.launch()
     # Cores compute while lines are fetched ahead; no fit found less than full overlap.
-    total = np.maximum(compute, memory) + run.new_pages() + launch
+    total = np.maximum(compute, memory) + run.layouts() + run.new_pages() + launch
     compute, memory, launch = np.broadcast_arrays(compute, memory, launch, total)[:3]
     return CpuTimes(compute, memory, launch, total)
 
@@ -156,8 +159,11 @@ class _Run:
         self.cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
         self.known_launch = ceilings.launch[:, None, None]
         self.alone = ~(operators.matrix | operators.depthwise)
+        self.width = width
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
+        # Images in eager mode: the library's blocks of channels, and back again.
+        self.planar = self.blocked & ~operators.channels_last & ~operators.compiled
         self.cycles, self.fork = self._cycles(), self._fork()
         self.spread = self._spread()
 
@@ -167,7 +173,9 @@ class _Run:
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
         cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
-        cycles = cycles + self._layout_cycles() / self.cores
+        if self.on("scores"):
+            scores = ops.batches * ops.rows * ops.columns * ops.attention
+            cycles = cycles + self.constants.cpu_score_cycles * scores / self.cores
         return np.asarray(time + cycles / self.hertz)
 
     def _share(self) -> Array:
@@ -177,6 +185,7 @@ class _Run:
         if self.on("cores"):
             batched = ops.attention | (ops.product & (ops.batches > 1))
             endless = np.where(batched, constants.cpu_batched_share, constants.cpu_matrix_share)
+            endless = np.where(self.convolves, constants.cpu_convolution_share, endless)
             # Cores share the rows, and each loses some of its part to blocking.
             rows, lost = ops.batches * ops.rows, constants.cpu_rows * self.cores
             share = endless * contraction_efficiency(rows, lost)
@@ -196,9 +205,11 @@ class _Run:
             + constants.cpu_moved_cycles * ops.moved
         )
         at_a_time = np.where(ops.scalar, 1.0, self.float_lanes)
-        light, heavy = ops.plain + ops.exponential, ops.error_function + ops.normalized + ops.moved
+        light, heavy = ops.plain + ops.moved, ops.exponential + ops.error_function + ops.normalized
         generated = constants.cpu_plain_cycles * (light + heavy) + one_by_one / at_a_time
         library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
+        library = library + constants.cpu_compared_cycles * ops.compared
+        library = library + constants.cpu_summed_cycles * ops.summed
         cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
         return np.asarray(np.where(self.alone, cycles, 0.0))
 
@@ -212,14 +223,32 @@ class _Run:
         doublings = np.log2(np.maximum(self.cores, 1))
         return np.asarray(self.constants.cpu_fork * doublings * self.on("launch"))
 
-    def _layout_cycles(self) -> Array:
-        """Clock cycles to lay the weights of compiled convolutions out channels-last."""
-        ops = self.ops
+    def layouts(self) -> Array:
+        """Time to rearrange weights, and images in eager mode, before and after a convolution."""
+        ops, constants = self.ops, self.constants
         if not self.on("repack"):
             return np.zeros((1, 1, 1))
-        weights = ops.weight_bytes / np.where(ops.half, 2, 4)
-        cycles = self.constants.cpu_weight_cycles * weights
-        return np.asarray(np.where(ops.compiled & self._repacked(), cycles, 0.0))
+        weights = ops.weight_bytes / self.width
+        cycles = np.where(
+            ops.compiled & (ops.taps > 1) & ~ops.depthwise,
+            constants.cpu_weight_cycles,
+            constants.cpu_pack_cycles,
+        )
+        cycles = np.where(self.blocked & ~ops.frozen, cycles * weights, 0.0)
+        groups = np.where(self.convolves, ops.batches, 1.0)
+        outputs, inputs = ops.columns * groups, ops.contraction / np.maximum(ops.taps, 1) * groups
+        few = inputs <= FEW_CHANNELS
+        written, read = ops.bytes_written / self.width, ops.data_read / self.width
+        slow = written * self._slow(outputs) + np.where(few, 0.0, read * self._slow(inputs))
+        cycles = cycles + np.where(self.planar, constants.cpu_reorder_cycles * slow, 0.0)
+        near = self._per_byte(ops.bytes_written + ops.data_read)
+        moved = 2 * ops.bytes_written + np.where(few, 0.0, 2 * ops.data_read)
+        passes = np.where(self.planar, constants.cpu_reorder_pass * moved, 0.0) * near
+        return np.asarray(cycles / self.cores / self.hertz + passes)
+
+    def _slow(self, channels: Array) -> Array:
+        """Whether a reorder lacks the library's code for whole blocks of float32 channels."""
+        return np.asarray((channels % np.maximum(self.float_lanes, 1) != 0) | self.ops.half)
 
     def _per_byte(self, distance: Array) -> Array:
         """Seconds per byte for data last touched so many bytes ago."""
@@ -230,7 +259,8 @@ class _Run:
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        written = ops.bytes_written * (2.0 if self.on("allocate") else 1.0)
+        allocate = np.where(ops.in_place, 1.0, 2.0) if self.on("allocate") else 1.0
+        written = ops.bytes_written * allocate
         reads = ops.data_read * (
             ops.first_share * self._per_byte(ops.first_distance)
             + ops.second_share * self._per_byte(ops.second_distance)
@@ -239,9 +269,6 @@ class _Run:
         writes = written * self._per_byte(ops.bytes_written)
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
-        if self.on("repack"):
-            planar = self.blocked & ~ops.channels_last & ~ops.compiled
-            total = total + np.where(planar, constants.cpu_reorder_pass, 0.0) * (reads + writes)
         if self.on("passes"):
             total = total + constants.fused_reread * ops.reduces * reads
         if self.on("attention"):
@@ -266,7 +293,8 @@ class _Run:
             return np.asarray(size * (1 - kept))
 
         packed = np.where(self._repacked(), 2 * fresh(ops.weight_bytes), 0.0)
-        total = fresh(ops.bytes_written) + packed
+        blocks = np.where(self.planar, fresh(ops.bytes_written) + fresh(ops.data_read), 0.0)
+        total = np.where(ops.in_place, 0.0, fresh(ops.bytes_written)) + packed + blocks
         return np.asarray(total / PAGE * constants.cpu_page_fault)
 
     def launch(self) -> Array:
@@ -277,5 +305,5 @@ class _Run:
         fork = np.where(self.spread, self.fork, 0.0)
         dispatch = np.where(ops.compiled, 0.0, constants.cpu_launch)
         dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
-        calls = np.where(self.convolves & ~ops.frozen, constants.cpu_convolution_launch, 0.0)
-        return np.asarray(dispatch + fork + calls)
+        calls = np.where(self.planar, 4.0, 2.0) * (self.convolves & ~ops.frozen)
+        return np.asarray(dispatch + fork + constants.cpu_convolution_launch * calls)
