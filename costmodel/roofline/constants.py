@@ -423,6 +423,14 @@ class Constants(ConstantTable):
         0.9, 0.3, 1.1, "1",
         "the same for convolutions", _CPU,
     )  # fmt: skip
+    cpu_depthwise_share: float = constant(
+        0.6, 0.1, 1, "1",
+        "of the vector peak, for depthwise convolutions", _CPU,
+    )  # fmt: skip
+    cpu_batched_rows: float = constant(
+        20.0, 0, 100, "elements",
+        "rows lost of each matrix of a batched product or an attention", _CPU,
+    )  # fmt: skip
     cpu_score_cycles: float = constant(
         6.0, 0.5, 30, "cycles",
         "of a core per score of an attention", _CPU,

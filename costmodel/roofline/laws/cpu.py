@@ -171,6 +171,7 @@ class _Run:
         """Time of arithmetic at what the cores reach."""
         ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
+        rate = np.where(ops.depthwise, self.vector_rate * self.constants.cpu_depthwise_share, rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
         cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
         if self.on("scores"):
@@ -187,7 +188,9 @@ class _Run:
             endless = np.where(batched, constants.cpu_batched_share, constants.cpu_matrix_share)
             endless = np.where(self.convolves, constants.cpu_convolution_share, endless)
             # Cores share the rows, and each loses some of its part to blocking.
-            rows, lost = ops.batches * ops.rows, constants.cpu_rows * self.cores
+            # Cores take whole matrices of a batch.
+            rows = np.where(batched, ops.rows, ops.batches * ops.rows)
+            lost = np.where(batched, constants.cpu_batched_rows, constants.cpu_rows * self.cores)
             share = endless * contraction_efficiency(rows, lost)
         if self.on("vectors"):
             share = share * np.where(self.blocked, filled_lanes(ops.columns, self.lanes), 1.0)
@@ -259,14 +262,16 @@ class _Run:
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        allocate = np.where(ops.in_place, 1.0, 2.0) if self.on("allocate") else 1.0
-        written = ops.bytes_written * allocate
+        written = ops.bytes_written
         reads = ops.data_read * (
             ops.first_share * self._per_byte(ops.first_distance)
             + ops.second_share * self._per_byte(ops.second_distance)
             + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
         )
-        writes = written * self._per_byte(ops.bytes_written)
+        writes = written * self._per_byte(written)
+        if self.on("allocate"):
+            absent = 1 - hit_rate(written, self.cache) if self.on("residency") else 1.0
+            writes = writes + np.where(ops.in_place, 0.0, written) * absent / self.dram
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("passes"):
