@@ -71,6 +71,7 @@ def fixed_columns(workload: Workload) -> FixedColumns:
             "reduces": trait("reduces"),
             "bilinear": np.array(["upsample_bilinear" in t for t in targets], dtype=bool),
             "channels_last": trait("channels_last"),
+            "mistaken": trait("mistaken"),
             "crossed": trait("crossed"),
             "unfused": trait("unfused"),
             "square": trait("kernel_is_square"),

@@ -89,6 +89,8 @@ class OperatorColumns:
     reduces: Array
     bilinear: Array
     channels_last: Array
+    mistaken: Array
+    """A single image that a framework does not recognise as channels-last."""
     crossed: Array
     """Share of the data read whose dimensions lie in another order than those of the output."""
     unfused: Array

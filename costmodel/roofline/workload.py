@@ -41,6 +41,9 @@ class Traits(NamedTuple):
 
     channels_last: bool
     """Whether the data input is a channels-last image."""
+    mistaken: bool
+    """A single channels-last image that its strides do not show as one, as a framework reads them:
+    the step to the next image, which does not exist, is shorter than the image."""
     crossed: float
     """Share of the data read whose dimensions lie in another order than those of the output."""
     constant: bool
@@ -191,6 +194,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
     square = values.get("k_h", 1) == values.get("k_w", 1)
     return Traits(
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
+        mistaken=is_channels_last(main) and _is_mistaken(main),
         crossed=_crossed_share(data, output),
         constant=not output.batched,
         unfused=op.target.endswith("scaled_dot_product_attention") and len(main.shape) != 4,
@@ -294,3 +298,10 @@ def _reuses(
 def is_channels_last(spec: TensorSpec) -> bool:
     """Whether an image's channels are innermost in memory."""
     return len(spec.shape) == 4 and spec.strides is not None and spec.strides[1] == 1
+
+
+def _is_mistaken(spec: TensorSpec) -> bool:
+    """As `is_channels_last_strides_2d` decides (c10/core/MemoryFormat.h), for one image: a matrix
+    of rows and channels that is viewed as an image keeps the step of its rows for the batch."""
+    assert spec.strides is not None
+    return spec.shape[0] == 1 and spec.strides[0] < spec.shape[2] * spec.strides[2]

@@ -163,7 +163,10 @@ class _Run:
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
         # Images in eager mode: the library's blocks of channels, and back again.
-        self.planar = self.blocked & ~operators.channels_last & ~operators.compiled
+        single = operators.planes <= operators.columns * operators.batches
+        self.mistaken = self.blocked & operators.mistaken & single & ~operators.frozen
+        planar = ~operators.channels_last & ~operators.compiled
+        self.planar = (self.blocked & planar) | self.mistaken
         self.cycles, self.fork = self._cycles(), self._fork()
         self.spread = self._spread()
 
@@ -243,6 +246,7 @@ class _Run:
         few = inputs <= FEW_CHANNELS
         written, read = ops.bytes_written / self.width, ops.data_read / self.width
         slow = written * self._slow(outputs) + np.where(few, 0.0, read * self._slow(inputs))
+        slow = slow + np.where(self.mistaken, read, 0.0)
         cycles = cycles + np.where(self.planar, constants.cpu_reorder_cycles * slow, 0.0)
         near = self._per_byte(ops.bytes_written + ops.data_read)
         moved = 2 * ops.bytes_written + np.where(few, 0.0, 2 * ops.data_read)
