@@ -196,7 +196,8 @@ class _Run:
             lost = np.where(batched, constants.cpu_batched_rows, constants.cpu_rows * self.cores)
             share = endless * contraction_efficiency(rows, lost)
         if self.on("vectors"):
-            share = share * np.where(self.blocked, filled_lanes(ops.columns, self.lanes), 1.0)
+            filled = filled_lanes(ops.columns, self.lanes)
+            share = share * np.where(self.blocked | ops.product, filled, 1.0)
         return np.asarray(np.maximum(share, 1e-9))
 
     def _cycles(self) -> Array:
