@@ -484,6 +484,14 @@ class Constants(ConstantTable):
         "of a core per element of an image that it lays out in blocks of channels, "
         "where these are padded or of 16 bits", _CPU,
     )  # fmt: skip
+    cpu_transposed_cycles: float = constant(
+        6.0, 1, 16, "cycles",
+        "of a core per element of a copy that makes another dimension the innermost", _CPU,
+    )  # fmt: skip
+    cpu_converted_cycles: float = constant(
+        0.35, 0, 2, "cycles",
+        "of a core per element of 16 bits, widened to compute and rounded, in a library", _CPU,
+    )  # fmt: skip
     cpu_compared_cycles: float = constant(
         11.0, 1, 30, "cycles",
         "of a core per pixel that a maximum over a window looks at, planar, in a library", _CPU,

@@ -215,6 +215,8 @@ class _Run:
         light, heavy = ops.plain + ops.moved, ops.exponential + ops.error_function + ops.normalized
         generated = constants.cpu_plain_cycles * (light + heavy) + one_by_one / at_a_time
         library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
+        library = library + constants.cpu_converted_cycles * ops.half * (light + heavy)
+        library = library + constants.cpu_transposed_cycles * ops.crossed * ops.moved
         library = library + constants.cpu_compared_cycles * ops.compared
         library = library + constants.cpu_summed_cycles * ops.summed
         cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
@@ -247,8 +249,8 @@ class _Run:
         few = inputs <= FEW_CHANNELS
         written, read = ops.bytes_written / self.width, ops.data_read / self.width
         slow = written * self._slow(outputs) + np.where(few, 0.0, read * self._slow(inputs))
-        slow = slow + np.where(self.mistaken, read, 0.0)
         cycles = cycles + np.where(self.planar, constants.cpu_reorder_cycles * slow, 0.0)
+        cycles = cycles + np.where(self.mistaken, constants.cpu_transposed_cycles * read, 0.0)
         near = self._per_byte(ops.bytes_written + ops.data_read)
         moved = 2 * ops.bytes_written + np.where(few, 0.0, 2 * ops.data_read)
         passes = np.where(self.planar, constants.cpu_reorder_pass * moved, 0.0) * near
