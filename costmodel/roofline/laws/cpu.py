@@ -237,7 +237,7 @@ class _Run:
         ops, constants = self.ops, self.constants
         if not self.on("repack"):
             return np.zeros((1, 1, 1))
-        weights = ops.weight_bytes / self.width
+        weights = ops.weight_bytes / 4
         cycles = np.where(
             ops.compiled & (ops.taps > 1) & ~ops.depthwise,
             constants.cpu_weight_cycles,
@@ -247,7 +247,7 @@ class _Run:
         groups = np.where(self.convolves, ops.batches, 1.0)
         outputs, inputs = ops.columns * groups, ops.contraction / np.maximum(ops.taps, 1) * groups
         few = inputs <= FEW_CHANNELS
-        written, read = ops.bytes_written / self.width, ops.data_read / self.width
+        written, read = ops.bytes_written / 4, ops.data_read / 4
         slow = written * self._slow(outputs) + np.where(few, 0.0, read * self._slow(inputs))
         cycles = cycles + np.where(self.planar, constants.cpu_reorder_cycles * slow, 0.0)
         cycles = cycles + np.where(self.mistaken, constants.cpu_transposed_cycles * read, 0.0)
