@@ -43,7 +43,8 @@ _SORTS = {
     ),
     "error_function": _named("gelu erf"),
     "normalized": _named(
-        "layer_norm native_layer_norm group_norm native_group_norm var_mean rms_norm"
+        "layer_norm native_layer_norm group_norm native_group_norm var_mean rms_norm "
+        "native_batch_norm"
     ),
     "moved": _named(
         "clone copy cat stack roll constant_pad_nd index index_select gather contiguous im2col "
