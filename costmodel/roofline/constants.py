@@ -400,51 +400,51 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # CPUs
     cpu_dram_share: float = constant(
-        0.306, 0.2, 1, "1",
+        0.306, 0.25, 1.0, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = constant(
-        4.38e+09, 4e9, 4e10, "B/s",
+        4.38e+09, 4e9, 3e10, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = constant(
-        63.7, 2, 64, "B per clock",
+        63.7, 8, 64, "B per clock",
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
     cpu_matrix_share: float = constant(
-        0.842, 0.3, 1, "1",
+        0.842, 0.5, 1.0, "1",
         "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
     cpu_batched_share: float = constant(
-        0.235, 0.05, 1, "1",
+        0.235, 0.2, 0.9, "1",
         "the same for batched products and attention", _CPU,
     )  # fmt: skip
     cpu_convolution_share: float = constant(
-        0.9, 0.3, 1.1, "1",
+        0.9, 0.5, 1.0, "1",
         "the same for convolutions", _CPU,
     )  # fmt: skip
     cpu_depthwise_share: float = constant(
-        0.6, 0.1, 1, "1",
+        0.6, 0.3, 1.0, "1",
         "of the vector peak, for depthwise convolutions", _CPU,
     )  # fmt: skip
     cpu_batched_rows: float = constant(
-        20.0, 0, 100, "elements",
+        20, 0, 64, "elements",
         "rows lost of each matrix of a batched product or an attention", _CPU,
     )  # fmt: skip
     cpu_score_cycles: float = constant(
-        6.0, 0.5, 30, "cycles",
+        6, 2, 16, "cycles",
         "of a core per score of an attention", _CPU,
     )  # fmt: skip
     cpu_rows: float = constant(
-        8.76, 0, 50, "elements",
+        8.76, 0, 30, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
     cpu_reorder_pass: float = constant(
-        1.42, 0, 10, "1",
+        1.42, 0, 4, "1",
         "further passes over NCHW images, rearranged to blocks and back", _CPU,
     )  # fmt: skip
     cpu_page_fault: float = constant(
-        5.64e-07, 5e-08, 3e-06, "s",
+        5.64e-07, 1e-07, 1.2e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
     cpu_kept_memory: float = constant(
@@ -452,27 +452,27 @@ class Constants(ConstantTable):
         "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
     )  # fmt: skip
     cpu_plain_cycles: float = constant(
-        0.886, 0, 8, "cycles",
+        0.886, 0.1, 3, "cycles",
         "of a core per element in generated code: load, plain arithmetic, store", _CPU,
     )  # fmt: skip
     cpu_exponential_cycles: float = constant(
-        3.9, 0.3, 40, "cycles",
+        3.9, 0.3, 20, "cycles",
         "more per exponential, shared by the lanes of a register where code uses them", _CPU,
     )  # fmt: skip
     cpu_error_function_cycles: float = constant(
-        16.3, 0.5, 60, "cycles",
+        16.3, 0.5, 40, "cycles",
         "the same per error function", _CPU,
     )  # fmt: skip
     cpu_normalized_cycles: float = constant(
-        22.8, 0.3, 60, "cycles",
+        22.8, 0.3, 40, "cycles",
         "the same per normalised element", _CPU,
     )  # fmt: skip
     cpu_moved_cycles: float = constant(
-        13.2, 0.1, 60, "cycles",
+        13.2, 0.3, 40, "cycles",
         "the same per element copied into another order or place", _CPU,
     )  # fmt: skip
     cpu_weight_cycles: float = constant(
-        8.06, 0.1, 60, "cycles",
+        8.06, 1, 20, "cycles",
         "of a core per weight of a convolution that compiled code lays out channels-last", _CPU,
     )  # fmt: skip
     cpu_pack_cycles: float = constant(
@@ -480,32 +480,32 @@ class Constants(ConstantTable):
         "of a core per weight that the library lays out in blocks", _CPU,
     )  # fmt: skip
     cpu_reorder_cycles: float = constant(
-        2, 1, 5, "cycles",
+        2, 0.3, 4, "cycles",
         "of a core per element of an image that it lays out in blocks of channels, "
         "where these are padded or of 16 bits", _CPU,
     )  # fmt: skip
     cpu_transposed_cycles: float = constant(
-        6.0, 1, 16, "cycles",
+        6, 2, 12, "cycles",
         "of a core per element of a copy that makes another dimension the innermost", _CPU,
     )  # fmt: skip
     cpu_converted_cycles: float = constant(
-        0.35, 0, 2, "cycles",
+        0.35, 0, 1, "cycles",
         "of a core per element of 16 bits, widened to compute and rounded, in a library", _CPU,
     )  # fmt: skip
     cpu_compared_cycles: float = constant(
-        11.0, 1, 30, "cycles",
+        11, 4, 20, "cycles",
         "of a core per pixel that a maximum over a window looks at, planar, in a library", _CPU,
     )  # fmt: skip
     cpu_summed_cycles: float = constant(
-        5.5, 0.5, 20, "cycles",
+        5.5, 2, 10, "cycles",
         "the same of a mean", _CPU,
     )  # fmt: skip
     cpu_library_light: float = constant(
-        1, 0.1, 1.0, "cycles",
+        1, 0.1, 1.5, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
     cpu_library_heavy: float = constant(
-        3, 0.5, 3.0, "cycles",
+        3, 1, 4, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = constant(
