@@ -479,11 +479,6 @@ class Constants(ConstantTable):
         1, 0.3, 4, "cycles",
         "of a core per weight that the library lays out in blocks", _CPU,
     )  # fmt: skip
-    cpu_reorder_cycles: float = constant(
-        2, 0.3, 4, "cycles",
-        "of a core per element of an image that it lays out in blocks of channels, "
-        "where these are padded or of 16 bits", _CPU,
-    )  # fmt: skip
     cpu_transposed_cycles: float = constant(
         6, 2, 12, "cycles",
         "of a core per element of a copy that makes another dimension the innermost", _CPU,

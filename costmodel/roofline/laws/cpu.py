@@ -238,27 +238,21 @@ class _Run:
         if not self.on("repack"):
             return np.zeros((1, 1, 1))
         weights = ops.weight_bytes / 4
+        # Compiled: generated code turns the weights channels-last, the library makes blocks of
+        # them. Kernels of one tap have one order only, and take the second step alone.
+        steps = np.where(ops.depthwise, 0.0, np.where(ops.taps > 1, 1.0, 0.5))
         cycles = np.where(
-            ops.compiled & (ops.taps > 1) & ~ops.depthwise,
-            constants.cpu_weight_cycles,
-            constants.cpu_pack_cycles,
+            ops.compiled, steps * constants.cpu_weight_cycles, constants.cpu_pack_cycles
         )
         cycles = np.where(self.blocked & ~ops.frozen, cycles * weights, 0.0)
-        groups = np.where(self.convolves, ops.batches, 1.0)
-        outputs, inputs = ops.columns * groups, ops.contraction / np.maximum(ops.taps, 1) * groups
-        few = inputs <= FEW_CHANNELS
-        written, read = ops.bytes_written / 4, ops.data_read / 4
-        slow = written * self._slow(outputs) + np.where(few, 0.0, read * self._slow(inputs))
-        cycles = cycles + np.where(self.planar, constants.cpu_reorder_cycles * slow, 0.0)
-        cycles = cycles + np.where(self.mistaken, constants.cpu_transposed_cycles * read, 0.0)
+        few = ops.contraction <= FEW_CHANNELS * np.maximum(ops.taps, 1)
+        few = few & ~ops.grouped & ~ops.depthwise
+        turned = constants.cpu_transposed_cycles * ops.data_read / 4
+        cycles = cycles + np.where(self.mistaken, turned, 0.0)
         near = self._per_byte(ops.bytes_written + ops.data_read)
         moved = 2 * ops.bytes_written + np.where(few, 0.0, 2 * ops.data_read)
         passes = np.where(self.planar, constants.cpu_reorder_pass * moved, 0.0) * near
         return np.asarray(cycles / self.cores / self.hertz + passes)
-
-    def _slow(self, channels: Array) -> Array:
-        """Whether a reorder lacks the library's code for whole blocks of float32 channels."""
-        return np.asarray((channels % np.maximum(self.float_lanes, 1) != 0) | self.ops.half)
 
     def _per_byte(self, distance: Array) -> Array:
         """Seconds per byte for data last touched so many bytes ago."""
