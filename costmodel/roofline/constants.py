@@ -499,8 +499,12 @@ class Constants(ConstantTable):
         1.1, 0.1, 1.5, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
+    cpu_library_exponential: float = constant(
+        1.8, 0.5, 5, "cycles",
+        "per exponential, the same", _CPU,
+    )  # fmt: skip
     cpu_library_heavy: float = constant(
-        3.99, 1, 4, "cycles",
+        3.99, 1, 5, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = constant(

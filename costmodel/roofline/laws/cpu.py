@@ -189,7 +189,9 @@ class _Run:
         if self.on("cores"):
             batched = ops.attention | (ops.product & (ops.batches > 1))
             endless = np.where(batched, constants.cpu_batched_share, constants.cpu_matrix_share)
-            endless = np.where(self.convolves, constants.cpu_convolution_share, endless)
+            # A product packs its operands at every call, unless they were packed beforehand.
+            packed = self.convolves | (ops.product & ops.frozen & ~batched)
+            endless = np.where(packed, constants.cpu_convolution_share, endless)
             # Cores share the rows, and each loses some of its part to blocking.
             # Cores take whole matrices of a batch.
             rows = np.where(batched, ops.rows, ops.batches * ops.rows)
@@ -212,10 +214,12 @@ class _Run:
             + constants.cpu_moved_cycles * ops.moved
         )
         at_a_time = np.where(ops.scalar, 1.0, self.float_lanes)
-        light, heavy = ops.plain + ops.moved, ops.exponential + ops.error_function + ops.normalized
-        generated = constants.cpu_plain_cycles * (light + heavy) + one_by_one / at_a_time
+        light, heavy = ops.plain + ops.moved, ops.error_function + ops.normalized
+        elements = light + heavy + ops.exponential
+        generated = constants.cpu_plain_cycles * elements + one_by_one / at_a_time
         library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
-        library = library + constants.cpu_converted_cycles * ops.half * (light + heavy)
+        library = library + constants.cpu_library_exponential * ops.exponential
+        library = library + constants.cpu_converted_cycles * ops.half * elements
         library = library + constants.cpu_transposed_cycles * ops.crossed * ops.moved
         library = library + constants.cpu_compared_cycles * ops.compared
         library = library + constants.cpu_summed_cycles * ops.summed
@@ -309,7 +313,8 @@ class _Run:
         if not self.on("launch"):
             return np.zeros((1, 1, 1))
         fork = np.where(self.spread, self.fork, 0.0)
-        dispatch = np.where(ops.compiled, 0.0, constants.cpu_launch)
+        dispatch = np.where(ops.compiled & ~ops.frozen, 0.0, constants.cpu_launch)
         dispatch = np.where(self.known_launch > 0, self.known_launch, dispatch)
-        calls = np.where(self.planar, 4.0, 2.0) * (self.convolves & ~ops.frozen)
+        # The convolution; its weights; and, where images are planar, both of them.
+        calls = np.where(self.planar, 4.0, np.where(ops.frozen, 1.0, 2.0)) * self.convolves
         return np.asarray(dispatch + fork + constants.cpu_convolution_launch * calls)
