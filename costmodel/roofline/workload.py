@@ -194,7 +194,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
     square = values.get("k_h", 1) == values.get("k_w", 1)
     return Traits(
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
-        mistaken=is_channels_last(main) and _is_mistaken(main),
+        mistaken=is_channels_last(main) and is_mistaken(main),
         crossed=_crossed_share(data, output),
         constant=not output.batched,
         unfused=op.target.endswith("scaled_dot_product_attention") and len(main.shape) != 4,
@@ -300,7 +300,7 @@ def is_channels_last(spec: TensorSpec) -> bool:
     return len(spec.shape) == 4 and spec.strides is not None and spec.strides[1] == 1
 
 
-def _is_mistaken(spec: TensorSpec) -> bool:
+def is_mistaken(spec: TensorSpec) -> bool:
     """As `is_channels_last_strides_2d` decides (c10/core/MemoryFormat.h), for one image: a matrix
     of rows and channels that is viewed as an image keeps the step of its rows for the batch."""
     assert spec.strides is not None

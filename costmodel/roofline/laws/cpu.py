@@ -174,7 +174,9 @@ class _Run:
         """Time of arithmetic at what the cores reach."""
         ops = self.ops
         rate = np.where(ops.matrix, self.matrix_rate * self._share(), self.vector_rate)
-        rate = np.where(ops.depthwise, self.vector_rate * self.constants.cpu_depthwise_share, rate)
+        if self.on("cores"):
+            alone = self.vector_rate * self.constants.cpu_depthwise_share
+            rate = np.where(ops.depthwise, alone, rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
         cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
         if self.on("scores"):
