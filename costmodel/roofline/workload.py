@@ -304,4 +304,4 @@ def is_mistaken(spec: TensorSpec) -> bool:
     """As `is_channels_last_strides_2d` decides (c10/core/MemoryFormat.h), for one image: a matrix
     of rows and channels that is viewed as an image keeps the step of its rows for the batch."""
     assert spec.strides is not None
-    return spec.shape[0] == 1 and spec.strides[0] < spec.shape[2] * spec.strides[2]
+    return bool(spec.shape[0] == 1 and spec.strides[0] < spec.shape[2] * spec.strides[2])
