@@ -5,20 +5,24 @@ What differs from GPUs, and is a law of its own here:
 - *clock*: one core alone runs at the boost clock, all together at the sustained or base clock.
 - *vectors*: channels of the output fill vector registers; the last one may be part empty.
 - *cores*: products reach a share of the peak, and lose rows to blocking on every core.
-- *allocate*: caches read a line of memory before it is written, so a write moves twice its bytes.
+- *allocate*: caches read a line of memory before it is written, unless they hold it, so that a
+  large write moves twice its bytes; a write over an input finds its lines there.
 - *repack*: libraries compute convolutions in blocks of channels, and rearrange NCHW images to
-  blocks and back in eager mode; small images take a plain matrix product instead. Compilers lay
-  images out channels-last once, but the weights at every call, element by element, unless they
-  were packed beforehand.
-- *elements*: exponentials, normalisations and copies cost clock cycles, whatever the caches hold;
-  code that a compiler generated for vectors computes a register of elements at a time.
+  blocks and back in eager mode, weights at every call; small images take a plain matrix product
+  instead. Compilers lay images out channels-last once, and the weights at every call, unless they
+  were packed beforehand. A single channels-last image whose strides do not show it (a matrix of
+  tokens viewed as an image) is copied first, and then planar.
+- *elements*: see `cpu_elements`.
+- *scores*: the fused attention of CPUs takes a maximum, an exponential and a rescaling per score,
+  beside its products; batched products lose rows of every matrix, not of all together.
 - *pages*: tensors as large as the allocator's mapping threshold are new memory each time, which
   the system hands out, cleared, page by page.
 - *residency* over the caches of all cores and the last level together; *threads*: what one core
   draws from memory; *launch*: dispatch, and a fork and join over the cores.
 
 Sources: the frameworks' and libraries' public code and documentation (PyTorch's choice of
-convolution backends; oneDNN's memory formats; glibc's mallopt manual page).
+convolution backends, its layouts of weights and its flash attention; oneDNN's memory formats and
+its log of reorders; glibc's mallopt manual page).
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ import numpy as np
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.cpu_elements import element_cycles
 from costmodel.roofline.laws.matrix import contraction_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.operators import OperatorColumns
@@ -163,10 +168,13 @@ class _Run:
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
         # Images in eager mode: the library's blocks of channels, and back again.
-        single = operators.planes <= operators.columns * operators.batches
-        self.mistaken = self.blocked & operators.mistaken & single & ~operators.frozen
-        planar = ~operators.channels_last & ~operators.compiled
-        self.planar = (self.blocked & planar) | self.mistaken
+        self.planar = self.blocked & ~(operators.channels_last | operators.compiled)
+        self.mistaken = operators.mistaken & ~operators.frozen
+        if self.mistaken.any():
+            single = operators.planes <= operators.columns * operators.batches
+            self.mistaken = self.mistaken & self.blocked & single
+            self.planar = self.planar | self.mistaken
+        self.rearranged = bool(self.planar.any())
         self.cycles, self.fork = self._cycles(), self._fork()
         self.spread = self._spread()
 
@@ -179,7 +187,7 @@ class _Run:
             rate = np.where(ops.depthwise, alone, rate)
         time = 2 * ops.macs / rate + ops.other_flops / self.vector_rate
         cycles = self.cycles / np.where(self.spread, self.cores, 1.0)
-        if self.on("scores"):
+        if self.on("scores") and ops.attention.any():
             scores = ops.batches * ops.rows * ops.columns * ops.attention
             cycles = cycles + self.constants.cpu_score_cycles * scores / self.cores
         return np.asarray(time + cycles / self.hertz)
@@ -194,8 +202,8 @@ class _Run:
             # A product packs its operands at every call, unless they were packed beforehand.
             packed = self.convolves | (ops.product & ops.frozen & ~batched)
             endless = np.where(packed, constants.cpu_convolution_share, endless)
-            # Cores share the rows, and each loses some of its part to blocking.
-            # Cores take whole matrices of a batch.
+            # Cores share the rows, and each loses some of its part to blocking; or they share
+            # the matrices of a batch, and lose rows of each.
             rows = np.where(batched, ops.rows, ops.batches * ops.rows)
             lost = np.where(batched, constants.cpu_batched_rows, constants.cpu_rows * self.cores)
             share = endless * contraction_efficiency(rows, lost)
@@ -206,26 +214,10 @@ class _Run:
 
     def _cycles(self) -> Array:
         """Clock cycles of one core for all elements that are computed one by one."""
-        ops, constants = self.ops, self.constants
+        ops = self.ops
         if not self.on("elements"):
             return np.zeros((1, 1, 1))
-        one_by_one = (
-            constants.cpu_exponential_cycles * ops.exponential
-            + constants.cpu_error_function_cycles * ops.error_function
-            + constants.cpu_normalized_cycles * ops.normalized
-            + constants.cpu_moved_cycles * ops.moved
-        )
-        at_a_time = np.where(ops.scalar, 1.0, self.float_lanes)
-        light, heavy = ops.plain + ops.moved, ops.error_function + ops.normalized
-        elements = light + heavy + ops.exponential
-        generated = constants.cpu_plain_cycles * elements + one_by_one / at_a_time
-        library = constants.cpu_library_light * light + constants.cpu_library_heavy * heavy
-        library = library + constants.cpu_library_exponential * ops.exponential
-        library = library + constants.cpu_converted_cycles * ops.half * elements
-        library = library + constants.cpu_transposed_cycles * ops.crossed * ops.moved
-        library = library + constants.cpu_compared_cycles * ops.compared
-        library = library + constants.cpu_summed_cycles * ops.summed
-        cycles = np.where(ops.compiled & ~ops.frozen, generated, library)
+        cycles = element_cycles(ops, self.float_lanes, self.constants)
         return np.asarray(np.where(self.alone, cycles, 0.0))
 
     def _spread(self) -> Array:
@@ -251,14 +243,14 @@ class _Run:
             ops.compiled, steps * constants.cpu_weight_cycles, constants.cpu_pack_cycles
         )
         cycles = np.where(self.blocked & ~ops.frozen, cycles * weights, 0.0)
-        few = ops.contraction <= FEW_CHANNELS * np.maximum(ops.taps, 1)
-        few = few & ~ops.grouped & ~ops.depthwise
+        if not self.rearranged:
+            return np.asarray(cycles / (self.cores * self.hertz))
         turned = constants.cpu_transposed_cycles * ops.data_read / 4
         cycles = cycles + np.where(self.mistaken, turned, 0.0)
-        near = self._per_byte(ops.bytes_written + ops.data_read)
-        moved = 2 * ops.bytes_written + np.where(few, 0.0, 2 * ops.data_read)
-        passes = np.where(self.planar, constants.cpu_reorder_pass * moved, 0.0) * near
-        return np.asarray(cycles / self.cores / self.hertz + passes)
+        few = ops.convolution & (ops.contraction <= FEW_CHANNELS * ops.taps)
+        passed = 2 * (ops.bytes_written + np.where(few, 0.0, ops.data_read))
+        passes = constants.cpu_reorder_pass * passed * self._per_byte(passed / 2)
+        return np.asarray(cycles / (self.cores * self.hertz) + np.where(self.planar, passes, 0.0))
 
     def _per_byte(self, distance: Array) -> Array:
         """Seconds per byte for data last touched so many bytes ago."""
@@ -269,16 +261,16 @@ class _Run:
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        written = ops.bytes_written
+        written, per_byte = ops.bytes_written, self._per_byte(ops.bytes_written)
         reads = ops.data_read * (
             ops.first_share * self._per_byte(ops.first_distance)
             + ops.second_share * self._per_byte(ops.second_distance)
             + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
         )
-        writes = written * self._per_byte(written)
+        writes = written * per_byte
         if self.on("allocate"):
             absent = 1 - hit_rate(written, self.cache) if self.on("residency") else 1.0
-            writes = writes + np.where(ops.in_place, 0.0, written) * absent / self.dram
+            writes = writes + written * ~ops.in_place * absent / self.dram
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("passes"):
@@ -305,8 +297,10 @@ class _Run:
             return np.asarray(size * (1 - kept))
 
         packed = np.where(self._repacked(), 2 * fresh(ops.weight_bytes), 0.0)
-        blocks = np.where(self.planar, fresh(ops.bytes_written) + fresh(ops.data_read), 0.0)
-        total = np.where(ops.in_place, 0.0, fresh(ops.bytes_written)) + packed + blocks
+        written = fresh(ops.bytes_written)
+        total = packed + written * ~ops.in_place
+        if self.rearranged:
+            total = total + self.planar * (written + fresh(ops.data_read))
         return np.asarray(total / PAGE * constants.cpu_page_fault)
 
     def launch(self) -> Array:
