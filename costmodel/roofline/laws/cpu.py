@@ -37,7 +37,7 @@ from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.cpu_elements import element_cycles
 from costmodel.roofline.laws.matrix import contraction_efficiency
-from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
+from costmodel.roofline.laws.memory import hit_rate
 from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
@@ -161,7 +161,9 @@ class _Run:
         if on("threads"):
             self.dram = np.minimum(self.dram, self.cores * constants.core_stream)
         self.cache = column(devices.l2_capacity) + column(devices.core_cache)
-        self.cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
+        cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
+        self.far = 1 / self.dram
+        self.nearer = self.far - 1 / np.maximum(cache_bandwidth, self.dram)
         self.known_launch = ceilings.launch[:, None, None]
         self.alone = ~(operators.matrix | operators.depthwise)
         self.width = width
@@ -252,25 +254,26 @@ class _Run:
         passes = constants.cpu_reorder_pass * passed * self._per_byte(passed / 2)
         return np.asarray(cycles / (self.cores * self.hertz) + np.where(self.planar, passes, 0.0))
 
+    def _hits(self, distance: Array) -> Array | float:
+        """Chance that data last touched so many bytes ago is in a cache."""
+        return hit_rate(distance, self.cache) if self.on("residency") else 0.0
+
     def _per_byte(self, distance: Array) -> Array:
         """Seconds per byte for data last touched so many bytes ago."""
-        if not self.on("residency"):
-            return np.asarray(1 / self.dram)
-        return seconds_per_byte(hit_rate(distance, self.cache), self.dram, self.cache_bandwidth)
+        return np.asarray(self.far - self.nearer * self._hits(distance))
 
     def memory(self) -> Array:
         """Time to move every operator's bytes."""
         ops, constants = self.ops, self.constants
-        written, per_byte = ops.bytes_written, self._per_byte(ops.bytes_written)
+        written, kept = ops.bytes_written, self._hits(ops.bytes_written)
         reads = ops.data_read * (
             ops.first_share * self._per_byte(ops.first_distance)
             + ops.second_share * self._per_byte(ops.second_distance)
-            + np.maximum(1 - ops.first_share - ops.second_share, 0) / self.dram
+            + np.maximum(1 - ops.first_share - ops.second_share, 0) * self.far
         )
-        writes = written * per_byte
+        writes = written * (self.far - self.nearer * kept)
         if self.on("allocate"):
-            absent = 1 - hit_rate(written, self.cache) if self.on("residency") else 1.0
-            writes = writes + written * ~ops.in_place * absent / self.dram
+            writes = writes + written * ~ops.in_place * ((1 - kept) * self.far)
         weights = ops.weight_bytes * self._per_byte(ops.whole_run)
         total = reads + writes + weights
         if self.on("passes"):
