@@ -38,6 +38,7 @@ from costmodel.roofline.device_columns import DeviceColumns
 from costmodel.roofline.laws.cpu_elements import element_cycles
 from costmodel.roofline.laws.matrix import contraction_efficiency
 from costmodel.roofline.laws.memory import hit_rate
+from costmodel.roofline.once import once
 from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
@@ -101,6 +102,7 @@ def cpu_times(
     return CpuTimes(compute, memory, launch, total)
 
 
+@once
 def core_clock(devices: DeviceColumns) -> Array:
     """(devices,) clock of the cores in use over the base clock, which their peaks are quoted at.
 
@@ -129,6 +131,36 @@ def by_matrix_product(operators: OperatorColumns) -> Array:
     return np.asarray(small & ops.convolution & ~ops.half)
 
 
+class _Cores(NamedTuple):
+    """What all operators share; (devices, 1, 1) arrays."""
+
+    in_use: Array
+    """Cores."""
+    faster: Array
+    """Their clock over the base clock."""
+    rated: Array
+    """Base clock, Hz."""
+    vector_bytes: Array
+    """Of a register."""
+    cache: Array
+    """Bytes of all caches behind the first."""
+
+
+@once
+def _cores(devices: DeviceColumns) -> _Cores:
+    def column(values: Array, unknown: float = 0.0) -> Array:
+        return np.where(np.isnan(values), unknown, values)[:, None, None]
+
+    rated = np.where(np.isnan(devices.base_clock), devices.clock, devices.base_clock)
+    return _Cores(
+        in_use=column(devices.units, 1.0),
+        faster=core_clock(devices)[:, None, None],
+        rated=column(rated, UNKNOWN_CLOCK),
+        vector_bytes=column(devices.vector_bits, 128.0) / 8,
+        cache=column(devices.l2_capacity) + column(devices.core_cache),
+    )
+
+
 class _Run:
     """One evaluation; device arrays are (devices, 1, 1) and meet (batches, rows) or (rows,)."""
 
@@ -144,29 +176,25 @@ class _Run:
         self.vector_rate = ceilings.vector_peak[:, operators.vector_code][:, None, :]
         self.matrix_rate = ceilings.matrix_peak[:, operators.matrix_code][:, None, :]
 
-        def column(values: Array, unknown: float = 0.0) -> Array:
-            return np.where(np.isnan(values), unknown, values)[:, None, None]
-
-        self.cores = column(devices.units, 1.0)
-        faster = core_clock(devices)[:, None, None] if on("clock") else 1.0
-        self.vector_rate, self.matrix_rate = self.vector_rate * faster, self.matrix_rate * faster
-        rated = np.where(np.isnan(devices.base_clock), devices.clock, devices.base_clock)
-        self.hertz = column(rated, UNKNOWN_CLOCK) * faster
+        cores = _cores(devices)
+        self.cores, self.cache, self.hertz = cores.in_use, cores.cache, cores.rated
+        if on("clock"):
+            self.vector_rate = self.vector_rate * cores.faster
+            self.matrix_rate = self.matrix_rate * cores.faster
+            self.hertz = self.hertz * cores.faster
         width = np.where(operators.half, 2, 4)
-        self.lanes = np.maximum(column(devices.vector_bits, 128.0) / 8 / width, 1)
-        self.float_lanes = np.maximum(column(devices.vector_bits, 128.0) / 32, 1)
+        self.lanes = np.maximum(cores.vector_bytes / width, 1)
+        self.float_lanes = np.maximum(cores.vector_bytes / 4, 1)
         self.dram = ceilings.bandwidth[:, None, None]
         if on("dram"):
             self.dram = self.dram * constants.cpu_dram_share
         if on("threads"):
             self.dram = np.minimum(self.dram, self.cores * constants.core_stream)
-        self.cache = column(devices.l2_capacity) + column(devices.core_cache)
         cache_bandwidth = self.cores * self.hertz * constants.cpu_cache_width
         self.far = 1 / self.dram
         self.nearer = self.far - 1 / np.maximum(cache_bandwidth, self.dram)
         self.known_launch = ceilings.launch[:, None, None]
         self.alone = ~(operators.matrix | operators.depthwise)
-        self.width = width
         self.convolves = operators.convolution | operators.grouped | operators.depthwise
         self.blocked = self.convolves & ~by_matrix_product(operators)
         # Images in eager mode: the library's blocks of channels, and back again.
