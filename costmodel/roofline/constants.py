@@ -474,11 +474,11 @@ class Constants(ConstantTable):
     )  # fmt: skip
     cpu_weight_cycles: float = constant(
         8.44, 1, 20, "cycles",
-        "of a core per weight of a convolution that compiled code lays out channels-last", _CPU,
+        "of a core per four bytes of weights that compiled code lays out channels-last and in blocks", _CPU,
     )  # fmt: skip
     cpu_pack_cycles: float = constant(
         0.314, 0.3, 4, "cycles",
-        "of a core per weight that the library lays out in blocks", _CPU,
+        "of a core per four bytes of weights that the library lays out in blocks", _CPU,
     )  # fmt: skip
     cpu_transposed_cycles: float = constant(
         12.0, 2, 12, "cycles",
