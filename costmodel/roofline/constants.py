@@ -474,7 +474,8 @@ class Constants(ConstantTable):
     )  # fmt: skip
     cpu_weight_cycles: float = constant(
         8.44, 1, 20, "cycles",
-        "of a core per four bytes of weights that compiled code lays out channels-last and in blocks", _CPU,
+        "of a core per four bytes of weights that compiled code lays out channels-last and "
+        "in blocks", _CPU,
     )  # fmt: skip
     cpu_pack_cycles: float = constant(
         0.314, 0.3, 4, "cycles",
