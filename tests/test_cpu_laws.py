@@ -11,7 +11,7 @@ from torch import nn
 
 import costmodel as cm
 from costmodel.formulas.columns import columns_of
-from costmodel.graph import Graph
+from costmodel.graph import Graph, TensorSpec
 from costmodel.measurement.tables.conditions import RunConditions
 from costmodel.measurement.validation.device_factors import DeviceFactors, network_times
 from costmodel.measurement.validation.matching import run_form
@@ -31,7 +31,7 @@ from costmodel.roofline.laws.cpu import (
 )
 from costmodel.roofline.operators import OperatorColumns, operator_columns
 from costmodel.roofline.precision import get_precision
-from costmodel.roofline.workload import workload_of
+from costmodel.roofline.workload import is_channels_last, is_mistaken, workload_of
 
 CPUS = ("epyc-73f3", "epyc-73f3@1", "i9-10940x", "xeon-8480-plus", "cortex-a72", "m1-cpu")
 """Servers, one core of one, a desktop, a small board without a base clock, big and little cores."""
@@ -153,17 +153,18 @@ def test_weights_are_rearranged_unless_they_were_packed_or_need_not_be() -> None
     frozen = replace(large, conditions={**large.conditions, "frozen": True})
     assert cost(large) > 0.1
     assert cost(frozen) == 0
-    assert cost(convolution(512, 7, k=1)) == 0
     assert cost(convolution(512, 6)) == 0
 
 
-def test_compiled_weights_cost_cycles_of_all_cores() -> None:
-    """512 x 512 x 3 x 3 weights, on 14 cores at 3.3 GHz; arithmetic takes longer than memory."""
-    graph = compiled(convolution(512, 56))
+@pytest.mark.parametrize(("k", "steps"), [(3, 1), (1, 0.5)])
+def test_compiled_weights_cost_cycles_of_all_cores(k: int, steps: float) -> None:
+    """512 x 512 x k x k weights, on 14 cores at 3.3 GHz, in two steps; kernels of one tap are
+    channels-last already and take the second alone."""
+    graph = compiled(convolution(512, 56, k=k))
     with_, without = (
         cm.estimate(graph, "i9-10940x", without=only(*laws)).latency for laws in (("repack",), ())
     )
-    cycles = 512 * 512 * 9 * DEFAULT.cpu_weight_cycles
+    cycles = 512 * 512 * k**2 * steps * DEFAULT.cpu_weight_cycles
     assert with_ - without == pytest.approx(cycles / (14 * 3.3e9))
 
 
@@ -174,8 +175,8 @@ def test_planar_images_are_rearranged_in_eager_mode_only() -> None:
         cm.estimate(graph, "i9-10940x", without=only("repack")).latency
         for graph in (planar, last, compiled(planar))
     ]
-    assert times[0] > times[1]
-    assert times[1] == pytest.approx(times[2])
+    assert times[0] > 1.05 * times[1]
+    assert times[1] == pytest.approx(times[2], rel=0.01)
 
 
 # ----------------------------------------------------------------- elements
@@ -187,6 +188,13 @@ SHAPE = (1, 64, 28, 28)
 def without_vectors(layer: nn.Module) -> Graph:
     """A layer of 50,176 elements, compiled to code without vector instructions."""
     return run_form(cm.trace(layer, SHAPE), RunConditions(compiled=True, scalar=True))
+
+
+class Attention(nn.Module):
+    """Among 196 places, 6 heads of 64."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x)
 
 
 class Block(nn.Module):
@@ -231,6 +239,148 @@ def test_elements_follow_the_batch() -> None:
         np.testing.assert_allclose(six, 3 * two)
 
 
+@pytest.mark.parametrize(
+    ("layer", "sort", "constant"),
+    [
+        (nn.MaxPool2d(3, 2, 1), "compared", DEFAULT.cpu_compared_cycles),
+        (nn.AvgPool2d(3, 2, 1), "summed", DEFAULT.cpu_summed_cycles),
+    ],
+)
+def test_planar_windows_are_visited_pixel_by_pixel(
+    layer: nn.Module, sort: str, constant: float
+) -> None:
+    """64 planes of 28 x 28 windows of 9 pixels on one core at 3.3 GHz; channels-last takes less."""
+    planar, last = (cm.trace(layer, (1, 64, 56, 56), layout=layout) for layout in ("nchw", "nhwc"))
+    visits = 64 * 28 * 28 * 9
+    assert elements_of(planar, planar.ops[0]) == Elements(**{sort: visits})
+    assert getattr(elements_of(last, last.ops[0]), sort) == 0
+    slow, fast = (
+        cm.estimate(graph, "i9-10940x@1", without=only("elements")).latency
+        for graph in (planar, last)
+    )
+    assert slow == pytest.approx(visits * constant / 3.3e9, rel=0.02)
+    assert fast < slow / 5
+
+
+def test_weights_that_are_standardised_in_every_step_are_normalised() -> None:
+    """As in nets without norms of images: a batch norm in training mode over the weights."""
+
+    class Standardised(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = self.weight.reshape(1, self.out_channels, -1)
+            weight = nn.functional.batch_norm(rows, None, None, training=True)
+            return nn.functional.conv2d(x, weight.reshape_as(self.weight))
+
+    graph = cm.trace(Standardised(8, 16, 3).eval(), (1, 8, 10, 10))
+    found = [elements_of(graph, op) for op in graph.ops if not op.is_view]
+    assert sum(one.normalized for one in found) == 16 * 8 * 9
+
+
+# ------------------------------------------------------------- memory and shape
+
+
+class Scaled(nn.Module):
+    """Twice x: in new memory, or over x, which is not the caller's."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + 1
+        return x.mul_(2) if self.in_place else x * 2
+
+
+def test_a_write_in_place_finds_its_lines_and_pages() -> None:
+    """One size less is moved; 256 MiB in new memory are 65,536 pages."""
+    size = 64 * 2**20 * 4
+    for law, saved in (
+        ("allocate", size / 93.9e9),
+        ("pages", size / PAGE * DEFAULT.cpu_page_fault),
+    ):
+        new, over = (
+            cm.estimate(graph, "i9-10940x", without=only(law)).latency
+            for graph in (cm.trace(Scaled(in_place), (1, 64, 1024, 1024)) for in_place in (0, 1))
+        )
+        assert new - over == pytest.approx(saved, rel=0.05), law
+
+
+def test_a_write_that_stays_in_caches_needs_no_line_from_memory() -> None:
+    graph = cm.trace(nn.ReLU(), (1, 64, 28, 28))
+    kept, fetched = (
+        cm.estimate(graph, "i9-10940x", without=only(*laws)).latency
+        for laws in (("residency",), ("residency", "allocate"))
+    )
+    size = 64 * 28 * 28 * 4
+    assert 0 < fetched - kept < 0.01 * size / 93.9e9
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("view", [False, True])
+def test_an_image_is_mistaken_where_the_framework_mistakes_it(
+    batch: int, channels_last: bool, view: bool
+) -> None:
+    """The framework's own answer: which layout a convolution of the image results in."""
+    if view:
+        x = torch.zeros(batch, 784, 64).transpose(1, 2).unflatten(2, (28, 28))
+    else:
+        x = torch.zeros(batch, 64, 28, 28)
+        x = x.to(memory_format=torch.channels_last) if channels_last else x
+    spec = TensorSpec(0, tuple(x.shape), "float32", "activation", tuple(x.stride()), 0, True)
+    known = nn.functional.conv2d(x, torch.zeros(64, 64, 3, 3)).stride(1) == 1
+    assert (is_channels_last(spec) and is_mistaken(spec)) == (x.stride(1) == 1 and not known)
+
+
+class Mixed(nn.Module):
+    """A depthwise convolution among the tokens of a transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.convolution(x.transpose(1, 2).unflatten(2, (28, 28)))
+
+
+def test_only_a_single_image_is_mistaken() -> None:
+    """On one core at 3.3 GHz: 64 x 28 x 28 elements turned, and reordered back and forth."""
+    graph = cm.trace(Mixed(), (1, 784, 64))
+    one, two = (
+        cm.estimate(graph, "i9-10940x@1", n, without=only("repack")).latency
+        - cm.estimate(graph, "i9-10940x@1", n, without=["all"]).latency
+        for n in (1, 2)
+    )
+    turned = 64 * 784 * DEFAULT.cpu_transposed_cycles / 3.3e9
+    packed = 64 * 9 * DEFAULT.cpu_pack_cycles / 3.3e9
+    assert one > turned
+    assert two == pytest.approx(packed, rel=0.01)
+
+
+def test_scores_of_an_attention_cost_cycles() -> None:
+    graph = cm.trace(Attention(), (1, 6, 196, 64))
+    scored, plain = (
+        cm.estimate(graph, "i9-10940x", without=only(*laws)).latency for laws in (("scores",), ())
+    )
+    cycles = 6 * 196 * 196 * DEFAULT.cpu_score_cycles
+    assert scored == pytest.approx(plain + cycles / (14 * 3.3e9), rel=0.01)
+
+
+def test_every_matrix_of_a_batch_loses_rows() -> None:
+    """1000 products of 10 x 512 x 512 against 10 of 1000 rows: the same work, fewer whole rows."""
+
+    class Product(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ x.new_empty(x.shape[0], 512, 512)
+
+    rates = []
+    for count, rows in ((1000, 10), (10, 1000)):
+        graph = cm.trace(Product(), (count, rows, 512))
+        rates.append(1 / cm.estimate(graph, "i9-10940x@1", without=only("cores")).row_times.max())
+    lost = DEFAULT.cpu_batched_rows
+    assert rates[0] / rates[1] == pytest.approx(10 / (10 + lost) * (1000 + lost) / 1000, rel=0.02)
+
+
 # ------------------------------------------------ holds on every CPU and for every law
 
 
@@ -253,6 +403,8 @@ def test_never_below_the_roof_of_the_clock_in_use(block: Graph, device: str) -> 
 def test_every_law_changes_something_and_costs_time(law: str) -> None:
     """Only the clock saves time: a core alone runs above the clock its peak is quoted at."""
     graph = cm.trace(Block(20), (1, 3, 384, 384))
+    if law == "scores":
+        graph = cm.trace(Attention(), (1, 6, 196, 64))
     full = cm.estimate(graph, "epyc-73f3@1")
     dropped = cm.estimate(graph, "epyc-73f3@1", without=[law])
     change = full.row_times - dropped.row_times
@@ -303,7 +455,7 @@ def test_the_lanes_of_a_register_share_the_cycles_of_an_error_function() -> None
 def test_elements_are_spread_over_cores_where_that_saves_more_than_it_costs(
     size: int, forks: int
 ) -> None:
-    """64 x 16 x 16 elements take a core 4 us, 64 x 512 x 512 take 4 ms; a fork over 14 is 78 us."""
+    """64 x 16 x 16 elements take a core 4 us, 64 x 512 x 512 take 4 ms; a fork over 14 is 57 us."""
     graph = compiled(cm.trace(nn.GELU(), (1, 64, size, size)))
     free, paid = (
         cm.estimate(graph, "i9-10940x", without=only("elements", *laws)).latency

@@ -16,11 +16,12 @@ from costmodel.cli.app import main
 from costmodel.errors import CostModelError
 from costmodel.hardware import load_device
 from costmodel.measurement.fitting.fit import parse_source, read_constants
+from costmodel.measurement.fitting.network_fit import fit_networks
 from costmodel.measurement.tables.records import Machine, Record
 from costmodel.measurement.validation.kernel_prediction import predicted_latency
 from costmodel.measurement.validation.networks import Case, stack_networks
 from costmodel.roofline.ceilings import Target
-from costmodel.roofline.constants import DEFAULT, Constants
+from costmodel.roofline.constants import DEFAULT, Constants, constant_table
 from costmodel.roofline.device_columns import device_columns
 
 pytest.importorskip("scipy", reason="scipy is an optional extra: pip install .[fit]")
@@ -108,6 +109,19 @@ def test_networks_give_the_launch_back_and_the_file_of_constants_is_read(
     words = ["validate", "--against", str(networks), "-d", "v100-sxm2", "--format", "json"]
     assert main([*words, "--constants", str(kept)]) == 0
     assert json.loads(capsys.readouterr().out)["mape"] == pytest.approx(after)
+
+
+def test_a_fit_that_starts_in_the_middle_of_a_range_arrives() -> None:
+    """The middle is all but zero to the optimiser, whose first step is as long as its start."""
+    target = Target(cm.load_device("i9-10940x"))
+    (row,) = (row for row in constant_table() if row.name == "cpu_launch")
+    middle = DEFAULT.with_values({row.name: (row.low + row.high) / 2})
+    truth = DEFAULT.with_values({row.name: row.low + 0.2 * (row.high - row.low)})
+    graph = cm.load_graph("zoo:fasternet_t0")
+    networks = stack_networks([Case("fasternet_t0", graph, 1, 1.0)])
+    measured = replace(networks, measured=networks.predict(target, truth))
+    found = fit_networks([(target, measured)], middle, [row.name])
+    assert found.cpu_launch == pytest.approx(truth.cpu_launch, rel=0.05)
 
 
 def test_folds_are_families_predicted_by_fits_to_the_others(

@@ -17,9 +17,10 @@ _NETWORKS = (
     "the ranges"
 )
 _CPU = (
-    "fit to step times of every third of timm's networks on an i9-10940X (float32, compiled, "
-    "batch 1; huggingface/pytorch-image-models, results folder, Apache-2.0) and of 68 networks on "
-    "two cores of a Zen 4 EPYC (float32 and bfloat16, eager, batches 1 and 8; costmodel measure)"
+    "fit to step times of 399 of timm's networks on an i9-10940X (float32, compiled, batch 1; "
+    "huggingface/pytorch-image-models, results folder, Apache-2.0) and of 68 networks on two cores "
+    "of a Zen 4 EPYC (float32 eager and compiled, bfloat16 eager, batches 1 and 8; costmodel "
+    "measure), from the middle of the ranges; those are set around single operators timed there"
 )
 _TRAINING = (
     "fit to training step times of timm's networks on an RTX 3090, every second one of 150 spread "
@@ -400,83 +401,124 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # CPUs
     cpu_dram_share: float = constant(
-        0.306, 0.2, 1, "1",
+        0.643, 0.25, 1.0, "1",
         "of the DRAM bandwidth that the cores together draw", _CPU,
     )  # fmt: skip
     core_stream: float = constant(
-        4380000000.0, 3000000000.0, 60000000000.0, "B/s",
+        4070000000.0, 4e9, 3e10, "B/s",
         "one CPU core's share of DRAM: its line fills in flight over latency", _CPU,
     )  # fmt: skip
     cpu_cache_width: float = constant(
-        63.7, 2, 64, "B per clock",
+        37.7, 8, 64, "B per clock",
         "that a core draws from the caches behind its first", _CPU,
     )  # fmt: skip
     cpu_matrix_share: float = constant(
-        0.842, 0.3, 1, "1",
+        0.748, 0.5, 1.0, "1",
         "of the vector peak, for endless products and convolutions on CPU cores", _CPU,
     )  # fmt: skip
     cpu_batched_share: float = constant(
-        0.235, 0.05, 1, "1",
+        0.39, 0.2, 0.9, "1",
         "the same for batched products and attention", _CPU,
     )  # fmt: skip
+    cpu_convolution_share: float = constant(
+        0.929, 0.5, 1.0, "1",
+        "the same for convolutions", _CPU,
+    )  # fmt: skip
+    cpu_depthwise_share: float = constant(
+        0.694, 0.3, 1.0, "1",
+        "of the vector peak, for depthwise convolutions", _CPU,
+    )  # fmt: skip
+    cpu_batched_rows: float = constant(
+        63.4, 0, 64, "elements",
+        "rows lost of each matrix of a batched product or an attention", _CPU,
+    )  # fmt: skip
+    cpu_score_cycles: float = constant(
+        5.69, 2, 16, "cycles",
+        "of a core per score of an attention", _CPU,
+    )  # fmt: skip
     cpu_rows: float = constant(
-        8.76, 0, 50, "elements",
+        7.85, 0, 30, "elements",
         "rows of a product lost per core in use", _CPU,
     )  # fmt: skip
     cpu_reorder_pass: float = constant(
-        1.42, 0, 10, "1",
-        "further passes over NCHW images, rearranged to blocks and back", _CPU,
+        0.642, 0, 4, "1",
+        "passes over NCHW images, to rearrange them to blocks and back", _CPU,
     )  # fmt: skip
     cpu_page_fault: float = constant(
-        5.64e-07, 5e-08, 3e-06, "s",
+        5.38e-07, 1e-07, 1.2e-06, "s",
         "for the system to hand out and clear a page of 4 KiB", _CPU,
     )  # fmt: skip
     cpu_kept_memory: float = constant(
-        47300000.0, 1000000.0, 64000000.0, "B",
+        45300000.0, 1000000.0, 64000000.0, "B",
         "tensor size of which the allocator keeps half for the next, and returns half", _CPU,
     )  # fmt: skip
     cpu_plain_cycles: float = constant(
-        0.886, 0, 8, "cycles",
+        1.26, 0.1, 3, "cycles",
         "of a core per element in generated code: load, plain arithmetic, store", _CPU,
     )  # fmt: skip
     cpu_exponential_cycles: float = constant(
-        3.9, 0.3, 40, "cycles",
+        4.88, 0.3, 20, "cycles",
         "more per exponential, shared by the lanes of a register where code uses them", _CPU,
     )  # fmt: skip
     cpu_error_function_cycles: float = constant(
-        16.3, 0.5, 60, "cycles",
+        17.1, 0.5, 40, "cycles",
         "the same per error function", _CPU,
     )  # fmt: skip
     cpu_normalized_cycles: float = constant(
-        22.8, 0.3, 60, "cycles",
+        12.7, 0.3, 40, "cycles",
         "the same per normalised element", _CPU,
     )  # fmt: skip
     cpu_moved_cycles: float = constant(
-        13.2, 0.1, 60, "cycles",
+        16.5, 0.3, 40, "cycles",
         "the same per element copied into another order or place", _CPU,
     )  # fmt: skip
     cpu_weight_cycles: float = constant(
-        8.06, 0.1, 60, "cycles",
-        "of a core per weight of a convolution that compiled code lays out channels-last", _CPU,
+        8.44, 1, 20, "cycles",
+        "of a core per four bytes of weights that compiled code lays out channels-last and "
+        "in blocks", _CPU,
+    )  # fmt: skip
+    cpu_pack_cycles: float = constant(
+        0.314, 0.3, 4, "cycles",
+        "of a core per four bytes of weights that the library lays out in blocks", _CPU,
+    )  # fmt: skip
+    cpu_transposed_cycles: float = constant(
+        12.0, 2, 12, "cycles",
+        "of a core per element of a copy that makes another dimension the innermost", _CPU,
+    )  # fmt: skip
+    cpu_converted_cycles: float = constant(
+        0.46, 0, 1, "cycles",
+        "of a core per element of 16 bits, widened to compute and rounded, in a library", _CPU,
+    )  # fmt: skip
+    cpu_compared_cycles: float = constant(
+        11.8, 4, 20, "cycles",
+        "of a core per pixel that a maximum over a window looks at, planar, in a library", _CPU,
+    )  # fmt: skip
+    cpu_summed_cycles: float = constant(
+        3.87, 2, 10, "cycles",
+        "the same of a mean", _CPU,
     )  # fmt: skip
     cpu_library_light: float = constant(
-        1.79, 0.02, 4, "cycles",
+        1.25, 0.1, 1.5, "cycles",
         "of a core per element of plain arithmetic or exponential, in a library's kernels", _CPU,
     )  # fmt: skip
+    cpu_library_exponential: float = constant(
+        2.82, 0.5, 5, "cycles",
+        "per exponential, the same", _CPU,
+    )  # fmt: skip
     cpu_library_heavy: float = constant(
-        6.39, 0.2, 20, "cycles",
+        4.99, 1, 5, "cycles",
         "per error function, normalised or moved element, the same", _CPU,
     )  # fmt: skip
     cpu_launch: float = constant(
-        2.25e-05, 5e-07, 6e-05, "s",
+        1.49e-05, 1e-06, 1.5e-05, "s",
         "to dispatch an operator, outside compiled graphs", _CPU,
     )  # fmt: skip
     cpu_fork: float = constant(
-        2.04e-05, 1e-07, 2.5e-05, "s",
+        1.5e-05, 5e-07, 1.5e-05, "s",
         "to spread elements over the cores and wait for the last, per doubling", _CPU,
     )  # fmt: skip
     cpu_convolution_launch: float = constant(
-        5.27e-05, 0, 0.0001, "s",
+        2.53e-05, 1e-06, 6e-05, "s",
         "for a convolution to find its kernel and formats", _CPU,
     )  # fmt: skip
 

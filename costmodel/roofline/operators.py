@@ -85,6 +85,10 @@ class OperatorColumns:
     error_function: Array
     normalized: Array
     moved: Array
+    compared: Array
+    summed: Array
+    in_place: Array
+    """Writes over one of its inputs."""
     taps: Array
     matrix_code: Array
     """Index into `dtypes` of what MACs compute in."""
@@ -111,6 +115,8 @@ class OperatorColumns:
     reduces: Array
     bilinear: Array
     channels_last: Array
+    mistaken: Array
+    """A single image that a framework does not recognise as channels-last."""
     crossed: Array
     """Share of the data read whose dimensions lie in another order than those of the output."""
     unfused: Array

@@ -42,6 +42,9 @@ class Traits(NamedTuple):
 
     channels_last: bool
     """Whether the data input is a channels-last image."""
+    mistaken: bool
+    """A single channels-last image that its strides do not show as one, as a framework reads them:
+    the step to the next image, which does not exist, is shorter than the image."""
     crossed: float
     """Share of the data read whose dimensions lie in another order than those of the output."""
     constant: bool
@@ -57,6 +60,8 @@ class Traits(NamedTuple):
     """A copy that keeps the order of its elements, or writes without reading."""
     along_contraction: bool
     """Product with both operands contiguous along the contraction, as a linear layer has."""
+    in_place: bool
+    """It writes over one of its inputs."""
     reduces: bool
     """A fused operator that reduces data which it also passes on: it reads it twice."""
     lines: float
@@ -200,6 +205,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
     square = values.get("k_h", 1) == values.get("k_w", 1)
     return Traits(
         channels_last=is_channels_last(main) or op.attrs.get("layout") == "nhwc",
+        mistaken=is_channels_last(main) and is_mistaken(main),
         crossed=_crossed_share(data, output),
         constant=not output.batched,
         unfused=op.target.endswith("scaled_dot_product_attention") and len(main.shape) != 4,
@@ -210,6 +216,7 @@ def _traits(graph: Graph, op: Op, values: Mapping[str, float]) -> Traits:
         bias=bool(values.get("bias", 0)) and not op.attrs.get("bias_fused", False),
         in_order=_is_in_order(op, inputs, output),
         along_contraction=_is_along_contraction(op, inputs),
+        in_place=bool(op.outputs) and output.storage in {x.storage for x in data},
         reduces=not _REDUCING.isdisjoint(op.attrs.get("operators", ())),
         lines=float(values["m"]) if op.target in _ROW_BY_ROW else 0.0,
         line_length=float(values["c"]) if op.target in _ROW_BY_ROW else 0.0,
@@ -302,3 +309,10 @@ def _reuses(
 def is_channels_last(spec: TensorSpec) -> bool:
     """Whether an image's channels are innermost in memory."""
     return len(spec.shape) == 4 and spec.strides is not None and spec.strides[1] == 1
+
+
+def is_mistaken(spec: TensorSpec) -> bool:
+    """As `is_channels_last_strides_2d` decides (c10/core/MemoryFormat.h), for one image: a matrix
+    of rows and channels that is viewed as an image keeps the step of its rows for the batch."""
+    assert spec.strides is not None
+    return bool(spec.shape[0] == 1 and spec.strides[0] < spec.shape[2] * spec.strides[2])

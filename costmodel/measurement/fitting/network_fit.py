@@ -52,7 +52,8 @@ def fit_networks(
     low = np.array([limits[name].low for name in free])
     high = np.array([limits[name].high for name in free])
     share = (np.array([getattr(start, name) for name in free]) - low) / (high - low)
-    centre = _logit(np.clip(share, 0.02, 0.98))
+    # The first step is as long as the starting point, or 1 from zero: rounded, lest it be 1e-16.
+    centre = np.round(_logit(np.clip(share, 0.02, 0.98)), 9)
 
     def constants_at(point: Array) -> Constants:
         values = low + (high - low) / (1 + np.exp(-point))
