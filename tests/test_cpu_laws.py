@@ -22,11 +22,11 @@ from costmodel.roofline.constants import DEFAULT
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.elements import Elements, elements_of
 from costmodel.roofline.engine import LAWS, enabled_laws, operator_times
+from costmodel.roofline.laws.cores import core_clock
 from costmodel.roofline.laws.cpu import (
     CPU_LAWS,
     PAGE,
     by_matrix_product,
-    core_clock,
     filled_lanes,
 )
 from costmodel.roofline.operators import OperatorColumns, operator_columns

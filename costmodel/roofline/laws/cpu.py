@@ -35,10 +35,10 @@ import numpy as np
 from costmodel.roofline.ceilings import Ceilings
 from costmodel.roofline.constants import Constants
 from costmodel.roofline.device_columns import DeviceColumns
+from costmodel.roofline.laws.cores import cores_of
 from costmodel.roofline.laws.cpu_elements import element_cycles
 from costmodel.roofline.laws.matrix import contraction_efficiency
 from costmodel.roofline.laws.memory import hit_rate
-from costmodel.roofline.once import once
 from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
@@ -65,8 +65,6 @@ PAGE = 4096
 """Bytes of a page of memory."""
 FEW_CHANNELS = 3
 """Channels up to which a library reads a planar image as it is: pictures in colour."""
-UNKNOWN_CLOCK = 2e9
-"""Hz, where a profile states no clock at all."""
 
 
 class CpuTimes(NamedTuple):
@@ -102,18 +100,6 @@ def cpu_times(
     return CpuTimes(compute, memory, launch, total)
 
 
-@once
-def core_clock(devices: DeviceColumns) -> Array:
-    """(devices,) clock of the cores in use over the base clock, which their peaks are quoted at.
-
-    The boost clock for one core of many, the sustained clock for all of them, geometrically
-    between; the base clock, which the vendor guarantees, where no sustained clock is known.
-    """
-    boost = np.nan_to_num(devices.clock / devices.base_clock, nan=1.0)
-    together = np.nan_to_num(devices.sustained_clock / devices.base_clock, nan=1.0)
-    return np.asarray(boost ** (1 - devices.core_share) * together**devices.core_share)
-
-
 def filled_lanes(columns: Array, lanes: Array) -> Array:
     """Share of vector registers that holds output channels: 24 channels fill 3/4 of 2 x 16."""
     return np.asarray(columns / (np.ceil(columns / lanes) * lanes))
@@ -131,36 +117,6 @@ def by_matrix_product(operators: OperatorColumns) -> Array:
     return np.asarray(small & ops.convolution & ~ops.half)
 
 
-class _Cores(NamedTuple):
-    """What all operators share; (devices, 1, 1) arrays."""
-
-    in_use: Array
-    """Cores."""
-    faster: Array
-    """Their clock over the base clock."""
-    rated: Array
-    """Base clock, Hz."""
-    vector_bytes: Array
-    """Of a register."""
-    cache: Array
-    """Bytes of all caches behind the first."""
-
-
-@once
-def _cores(devices: DeviceColumns) -> _Cores:
-    def column(values: Array, unknown: float = 0.0) -> Array:
-        return np.where(np.isnan(values), unknown, values)[:, None, None]
-
-    rated = np.where(np.isnan(devices.base_clock), devices.clock, devices.base_clock)
-    return _Cores(
-        in_use=column(devices.units, 1.0),
-        faster=core_clock(devices)[:, None, None],
-        rated=column(rated, UNKNOWN_CLOCK),
-        vector_bytes=column(devices.vector_bits, 128.0) / 8,
-        cache=column(devices.l2_capacity) + column(devices.core_cache),
-    )
-
-
 class _Run:
     """One evaluation; device arrays are (devices, 1, 1) and meet (batches, rows) or (rows,)."""
 
@@ -176,7 +132,7 @@ class _Run:
         self.vector_rate = ceilings.vector_peak[:, operators.vector_code][:, None, :]
         self.matrix_rate = ceilings.matrix_peak[:, operators.matrix_code][:, None, :]
 
-        cores = _cores(devices)
+        cores = cores_of(devices)
         self.cores, self.cache, self.hertz = cores.in_use, cores.cache, cores.rated
         if on("clock"):
             self.vector_rate = self.vector_rate * cores.faster
