@@ -145,15 +145,16 @@ class Constants(ConstantTable):
         "energy per FLOP of one process generation over the one before",
         "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
     )  # fmt: skip
-    burst_share: float = constant(
-        0.53, 0.02, 1.0, "1",
-        "share of the headroom between sustained and boost clock that short work uses",
-        _PRODUCTS, guess=0.4,
+    idle_power: float = constant(
+        10.0, 5, 40, "W",
+        "that a board draws without work, which its limit leaves no clock for",
+        "textbook: 70 and 75 W boards idle at 6 to 10 W; not fitted",
     )  # fmt: skip
     burst_window: float = constant(
-        0.000681, 0.0002, 0.05, "s",
-        "length of dense work, repeated with pauses, at which half of that is gone",
-        _PRODUCTS, guess=0.0015,
+        0.003, 0.0002, 0.05, "s",
+        "length of dense work, repeated with pauses, at which half of the headroom between "
+        "sustained and boost clock is gone, if the power at both were the same",
+        _PRODUCTS, guess=0.003,
     )  # fmt: skip
     # Products on matrix engines
     matrix_share: float = constant(
@@ -218,15 +219,10 @@ class Constants(ConstantTable):
         2.18, 0.2, 8, "warps",
         "warps on a unit at which half of the latency is hidden", _PRODUCTS, guess=2.5,
     )  # fmt: skip
-    strided_share: float = constant(
-        0.553, 0.3, 1.0, "1",
-        "DRAM throughput of tile loads across rows over that of streams, from Volta on",
-        _PRODUCTS, guess=0.55,
-    )  # fmt: skip
-    strided_share_pascal: float = constant(
-        0.249, 0.15, 0.6, "1",
-        "the same for the kernels of Pascal and earlier, with 32-byte row segments",
-        _PRODUCTS, guess=0.28,
+    row_interval: float = constant(
+        7.5e-09, 3e-09, 1.5e-08, "s",
+        "between two rows that a channel of main memory opens, each for one segment of a tile",
+        _PRODUCTS, guess=7e-09,
     )  # fmt: skip
     strided_rate_pascal: float = constant(
         0.879, 0.6, 1.0, "1",

@@ -117,7 +117,7 @@ class _Board:
         held = boost
         if "power" in laws:
             energy = flop_energy(device.year, constants)
-            clock = sustained_clock(device, boost / device.clock, energy)
+            clock = sustained_clock(device, boost / device.clock, energy, constants)
             held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
         return _Float32(device, boost, held, constants)
 
