@@ -150,6 +150,12 @@ class Constants(ConstantTable):
         "that a board draws without work, which its limit leaves no clock for",
         "textbook: 70 and 75 W boards idle at 6 to 10 W; not fitted",
     )  # fmt: skip
+    dense_share: float = constant(
+        0.85, 0.6, 1.0, "1",
+        "share of a network's time that its dense work takes; the controller averages over the "
+        "rest, which leaves its power to that",
+        "textbook: products of a transformer; not fitted",
+    )  # fmt: skip
     burst_window: float = constant(
         0.003, 0.0002, 0.05, "s",
         "length of dense work, repeated with pauses, at which half of the headroom between "

@@ -301,7 +301,7 @@ def transfer_time(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     loads = stream = stream_bandwidth(device, constants)
     if np.any(product.strided):
         strided = strided_bandwidth(device, constants)
-        loads = np.where(product.across_rows(device), strided, stream)
+        loads = np.where(product.strided, strided, stream)
     parts = np.asarray(tiling.splits)
     passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream

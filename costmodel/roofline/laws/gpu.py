@@ -117,7 +117,8 @@ class _Board:
         held = boost
         if "power" in laws:
             energy = flop_energy(device.year, constants)
-            clock = sustained_clock(device, boost / device.clock, energy, constants)
+            average = constants.dense_share * boost / device.clock
+            clock = sustained_clock(device, average, energy, constants)
             held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
         return _Float32(device, boost, held, constants)
 
