@@ -115,6 +115,7 @@ def run(graph: cm.Graph, devices: tuple[str, ...], batches=(1, 8), laws=frozense
         base_clock=columns.base_clock * edits.get("clock", 1.0),
         l2_bandwidth=columns.l2_bandwidth * edits.get("clock", 1.0),
         dram_bandwidth=columns.dram_bandwidth * bandwidth,
+        memory_channels=columns.memory_channels * bandwidth,
     )
     return operators, limits, columns, operator_times(operators, limits, columns, laws)
 

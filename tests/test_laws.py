@@ -152,8 +152,9 @@ def test_delivered_bandwidth_stays_below_the_peak(gpus: DeviceColumns) -> None:
 
 
 def test_channels_of_memory_limit_loads_across_rows_by_hand() -> None:
-    """With 8 ns between rows. P4: 256 bits are 8 channels of GDDR5, 8 x 32 B / 8 ns = 32 GB/s. T4: 16
-    of GDDR6, with segments of 64 B 128 GB/s. A100: 80 of HBM2, 640 GB/s. P100: 32 of 128 bits, 128."""
+    """With 8 ns between rows. P4: 256 bits are 8 channels of GDDR5, 8 x 32 B / 8 ns = 32 GB/s.
+    T4: 16 of GDDR6, with segments of 64 B 128 GB/s. A100: 80 of HBM2, 640 GB/s. P100: 32 of HBM's
+    128 bits, 128 GB/s."""
     names = ("p4", "t4", "a100-pcie-40gb", "p100-pcie")
     found = bandwidth.strided_bandwidth(columns_of(*names), replace(C, row_interval=8e-9))
     np.testing.assert_allclose(found[:, 0], [32e9, 128e9, 640e9, 128e9])

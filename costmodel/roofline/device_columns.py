@@ -168,6 +168,11 @@ CHANNEL_BITS = {
 JESD212, 250, 239, 235, 238, 209-4, 209-5, 79-4, 79-5); what follows the name changes nothing."""
 
 
+WHOLE_CHANNELS = 6
+"""Generation whose HBM2 is taken to run as HBM did, without pseudo channels: they are an option of
+JESD235A, and loads across rows on a P100 show half as many."""
+
+
 def _memory_channels(profile: DeviceProfile) -> float | None:
     level, kind = profile.level(profile.main_memory), _memory_type(profile)
     if level is None or level.bus_width is None or level.bus_width.si is None or kind is None:
@@ -175,8 +180,8 @@ def _memory_channels(profile: DeviceProfile) -> float | None:
     fits = [name for name in CHANNEL_BITS if kind.startswith(name)]
     if not fits:
         return None
-    bits = CHANNEL_BITS["HBM" if _generation(profile) == 6 and "HBM2" in fits else max(fits, key=len)]
-    return level.bus_width.si / bits
+    whole = "HBM" in fits and _generation(profile) == WHOLE_CHANNELS
+    return level.bus_width.si / CHANNEL_BITS["HBM" if whole else max(fits, key=len)]
 
 
 def _memory_type(profile: DeviceProfile) -> str | None:

@@ -17,6 +17,8 @@ Array = np.ndarray
 
 PROCESS_STEPS = (2020, 2022)
 """Years of first availability of GPUs in 8 or 7 nm, and in 5 or 4 nm; before: 16 and 12 nm."""
+SMALL_IDLE_SHARE = 0.15
+"""Most of its limit that a board draws when idle: modules of some watts have less than cards."""
 POWER_OVER_CLOCK = 2.0
 """Exponent of the clock in the power of a chip whose voltage follows the root of its clock."""
 
@@ -43,8 +45,8 @@ def sustained_clock(
         energy: J per FLOP of that engine.
         constants: of the laws.
     """
-    left = np.maximum(device.board_power - constants.idle_power, 0.0)
-    affordable = left / (device.units * flops_per_clock * energy)
+    idle = np.minimum(constants.idle_power, SMALL_IDLE_SHARE * device.board_power)
+    affordable = (device.board_power - idle) / (device.units * flops_per_clock * energy)
     floor = np.where(np.isfinite(device.base_clock), device.base_clock, 0.0)
     held = np.clip(affordable, np.minimum(floor, device.clock), device.clock)
     clock: Array = np.where(np.isfinite(device.board_power), held, device.clock)
