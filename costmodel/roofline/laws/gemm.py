@@ -43,8 +43,6 @@ ALIGNMENT = 32
 """Elements: sizes that are multiples of it let a kernel load whole vectors."""
 STEP_DEPTH = 8
 """Elements of the contraction that a tile loads and multiplies at a time."""
-DRIFT = 0.25
-"""Exponent of the waves in the distance that blocks have drifted apart."""
 FULL_WARPS = 16
 """Warps on a unit at which the main loop runs at its full rate."""
 
@@ -272,9 +270,9 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     """Bytes of operands that come from DRAM: each once, and what L2 could not keep again.
 
     The blocks in flight form a slab of operands, along columns first. If the slab overflows L2,
-    the next wave reads its share again. Blocks drift apart along the contraction, the more the more
-    waves went before: if L2 does not hold that much of every block in flight, those of one wave no
-    longer share their loads.
+    the next wave reads its share again. Blocks drift apart along the contraction, with about the
+    fourth root of the waves, as Pascal's linear layers show: if L2 does not hold that much of
+    every block in flight, those of one wave no longer share their loads.
     """
     product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
     flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
@@ -288,7 +286,7 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     by_tile = np.maximum(by_wave, blocks * (width + height))
     l2 = device.l2_capacity
     kept = hit_share(slab, constants.slab_share * l2, constants.slab_steepness)
-    apart = flying * depth * (blocks / flying) ** DRIFT
+    apart = flying * depth * np.sqrt(np.sqrt(blocks / flying))
     in_step = hit_share(apart, constants.lockstep_share * l2, constants.lockstep_steepness)
     reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
