@@ -30,6 +30,12 @@ class Liveness:
     fixed_bytes: Array
     traced_batch: int
 
+    @property
+    def moments(self) -> Array:
+        """(4, operators) float32 elements and other bytes: per sample, and whatever the batch."""
+        each = np.stack([self.batched_float32, self.batched_bytes]) / self.traced_batch
+        return np.concatenate([each, np.stack([self.fixed_float32, self.fixed_bytes])])
+
     def growing(self, float32_bytes: float = 4) -> Array:
         """(operators,) bytes per sample."""
         return np.asarray(

@@ -21,6 +21,8 @@ from costmodel.errors import UsageError
 from costmodel.graph import Graph, TensorSpec
 from costmodel.liveness import Liveness, liveness_of
 
+Array = np.ndarray
+
 GRADIENT = "gradient of "
 """How the name of a gradient begins that exists before the step."""
 
@@ -44,6 +46,22 @@ class Memory(NamedTuple):
     def total(self) -> float:
         """All four."""
         return self.weights + self.gradients + self.optimizer_state + self.activations
+
+
+class PeakMemory(NamedTuple):
+    """The peak of a run at any batch and width of float32, without what it is made of."""
+
+    always: tuple[float, float]
+    """What is there before the run: float32 elements, and bytes of all others."""
+    moments: Array
+    """(4, moments) what comes and goes, of the moments that no other exceeds in all four: float32
+    elements and other bytes per sample, and those that stay whatever the batch."""
+
+    def at(self, batch: float, float32_bytes: float = 4) -> float:
+        """Bytes, as `Memory.total`."""
+        scales = np.array([float32_bytes * batch, batch, float32_bytes, 1.0])
+        most = float((scales @ self.moments).max()) if self.moments.size else 0.0
+        return self.always[0] * float32_bytes + self.always[1] + most
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,12 @@ class MemoryModel:
             operator=peak,
         )
 
+    def peak(self) -> PeakMemory:
+        """The peak alone."""
+        float32, others = (float(sum(part)) for part in zip(*self._kept, strict=True))
+        parts = [part.moments for part in (self.gradients, self.activations)]
+        return PeakMemory((float32, others), _greatest(np.sum(parts, axis=0)))
+
     def largest_batch(self, capacity: float, float32_bytes: float = 4) -> int | None:
         """The most samples whose peak fits into so many bytes.
 
@@ -121,6 +145,17 @@ def memory_of(graph: Graph) -> MemoryModel:
     gradients = frozenset(graph.tensors[i].storage for i in graph.outputs[1:])
     others = frozenset(spec.storage for spec in graph.tensors) - gradients
     return MemoryModel(graph, liveness_of(graph, gradients), liveness_of(graph, others))
+
+
+def _greatest(columns: Array) -> Array:
+    """Those columns that no other one exceeds in every row."""
+    different = np.unique(columns, axis=1)
+    ordered = different[:, np.argsort(-different.sum(axis=0), kind="stable")]
+    kept: list[Array] = []
+    for column in ordered.T:
+        if not any((other >= column).all() for other in kept):
+            kept.append(column)
+    return np.array(kept).reshape(len(kept), len(columns)).T
 
 
 def _elements_and_bytes(specs: list[TensorSpec]) -> tuple[float, float]:

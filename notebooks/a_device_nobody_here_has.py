@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -52,28 +54,18 @@ assert found.interval.low < found.latency < found.interval.high
 # text with units, and is checked again when it is loaded.
 
 # %%
-import io
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from ruamel.yaml import YAML
-
+from costmodel.documents import read_text, yaml_text
 from costmodel.hardware.catalogue import device_files
+from costmodel.hardware.validation import parse_profile
 
-yaml = YAML()
 TEXT = device_files()["h200"].read_text()
 
 
 def variant(change) -> cm.DeviceProfile:
     """The H200 with something changed in its YAML."""
-    document = yaml.load(TEXT)
+    document = read_text(TEXT).data
     change(document)
-    out = io.StringIO()
-    yaml.dump(document, out)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "variant.yaml"
-        path.write_text(out.getvalue())
-        return cm.load_device(path)
+    return parse_profile("variant", yaml_text(document))
 
 
 def as_printed(document) -> None:

@@ -16,7 +16,15 @@ from costmodel.errors import TraceError, UnknownNameError
 from costmodel.estimation import estimate
 from costmodel.graph import Graph
 from costmodel.tracing import cache, source
-from costmodel.tracing.cache import cache_info, cache_key, cached_graph, clear_cache, is_kept
+from costmodel.tracing.cache import (
+    cache_info,
+    cache_key,
+    cached_graph,
+    clear_cache,
+    is_kept,
+    without_cache,
+)
+from costmodel.tracing.packing import packed, unpacked
 
 MODEL = "zoo:fasternet_t0"
 
@@ -109,8 +117,8 @@ def test_concurrent_writers_leave_one_whole_entry(tmp_path: Path) -> None:
 
     def write() -> None:
         for _ in range(10):
-            cache._write(path, graph)
-            seen.append(cache._read(path))
+            cache.write_entry(path, packed(graph).encode())
+            seen.append(cache.read_entry(path, unpacked))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
@@ -154,10 +162,12 @@ def test_files_are_not_kept(tmp_path: Path) -> None:
 
 def test_disabled_neither_reads_nor_writes(tmp_path: Path, traced: list[str]) -> None:
     cached_graph(MODEL, folder=tmp_path)
-    cached_graph(MODEL, folder=tmp_path, enabled=False)
+    with without_cache():
+        cached_graph(MODEL, folder=tmp_path)
     assert len(traced) == 2
     clear_cache(tmp_path)
-    cached_graph(MODEL, folder=tmp_path, enabled=False)
+    with without_cache():
+        cached_graph(MODEL, folder=tmp_path)
     assert cache_info(tmp_path).entries == 0
 
 

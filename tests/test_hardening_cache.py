@@ -14,6 +14,7 @@ import pytest
 from costmodel.graph import Graph
 from costmodel.tracing import cache
 from costmodel.tracing.cache import cache_info, cached_graph
+from costmodel.tracing.packing import packed, unpacked
 from costmodel.tracing.source import load_graph
 
 WORKER = """
@@ -53,10 +54,11 @@ import sys
 from pathlib import Path
 from costmodel.graph import Graph
 from costmodel.tracing import cache
+from costmodel.tracing.packing import packed
 graph = Graph.from_json(Path(sys.argv[1]).read_text())
 print("ready", flush=True)
 while True:
-    cache._write(Path(sys.argv[2]), graph)
+    cache.write_entry(Path(sys.argv[2]), packed(graph).encode())
 """
 
 
@@ -75,10 +77,10 @@ def test_a_writer_that_is_killed_leaves_no_broken_entry(tmp_path: Path) -> None:
             time.sleep(pause)
             running.send_signal(signal.SIGKILL)
         if entry.exists():
-            found = cache._read(entry)
+            found = cache.read_entry(entry, unpacked)
             assert isinstance(found, Graph)
             assert found.to_json() == graph.to_json()
-    cache._write(entry, graph)
+    cache.write_entry(entry, packed(graph).encode())
     assert cache_info(tmp_path).entries == 1
 
 

@@ -237,7 +237,8 @@ def test_measuring_that_is_interrupted_goes_on_where_it_was(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [["devices", "list"], ["predict", "zoo:fasternet_t0", "-d", "v100-sxm2"]]
+    "words",
+    [["devices", "list"], ["predict", "zoo:fasternet_t0", "-d", "v100-sxm2", "--no-cache"]],
 )
 def test_ctrl_c_is_one_line_and_its_own_code(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

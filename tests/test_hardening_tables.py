@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from costmodel.cli import main
+from costmodel.documents import read_file
 from costmodel.errors import CostModelError, SpecError, UsageError
-from costmodel.hardware.reading import read_file
 from costmodel.measurement.fitting.fit import read_constants
 from costmodel.measurement.tables.kernels import read_kernels
 from costmodel.measurement.tables.timm import read_timm_table

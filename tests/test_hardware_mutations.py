@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from costmodel.documents import Document, read_text
 from costmodel.errors import SpecError
 from costmodel.hardware.catalogue import device_files
-from costmodel.hardware.reading import Document, read_text
 from costmodel.hardware.validation import build_profile, parse_profile
 
 TEXTS = {device: path.read_text() for device, path in device_files().items()}

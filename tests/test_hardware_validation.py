@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from costmodel.documents import MAX_BYTES, read_text
 from costmodel.errors import SpecError
 from costmodel.hardware import catalogue_folder, new_profile_text, schema, validate_file
 from costmodel.hardware.json_schema import FILE_NAME, schema_text
-from costmodel.hardware.reading import MAX_BYTES, read_text
 from costmodel.hardware.validation import parse_profile
 
 BROKEN = Path(__file__).parent / "test_hardware_broken"
@@ -29,15 +29,15 @@ def test_every_catalogue_file_is_valid():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "1:1 .: expected a device profile, the file is empty"),
+        ("", "1:1 .: expected a mapping, the file is empty"),
         ("[1, 2]", "1:1 .: expected a mapping of fields"),
         ("just text", "1:1 .: expected a mapping of fields"),
         ("a: b: c", "1:5 .: expected YAML"),
         ("a: *nothing", "1:4 .: expected YAML (found undefined alias"),
         ("a: [1, 2", "expected YAML"),
         ("a: 1\n---\nb: 2", "2:1 .: expected YAML (but found another document)"),
-        ("{" * 5000, "1:1 .: expected at most 12 levels of nesting"),
-        ("- " * 5000, "1:1 .: expected YAML"),
+        ("{" * 5000, "expected YAML"),
+        ("- " * 5000, "expected at most 12 levels of nesting"),
         ("\x00", "1:1 .: expected YAML"),
         ("x" * (MAX_BYTES + 1), "1:1 .: expected at most 256 KiB"),
     ],

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "costmodel"
 
 LAYERS = [
     {"errors"},
-    {"units", "counts", "files", "collection"},
+    {"units", "counts", "files", "collection", "documents"},
     {"graph"},
     {"formulas"},
     {"tracing", "passes", "hardware", "zoo", "liveness", "published", "symbolic"},

@@ -126,3 +126,27 @@ def test_fused_winograd_transforms_its_weights_first() -> None:
     images = 2 * 4 * 2048 * 14 * 14
     moved = weights * (1 + 16 / 9) / C.weight_transform_share + weights * 16 / 9 + images
     assert found == pytest.approx(moved / (900e9 * C.dram_share) + C.kernel_latency, rel=0.01)
+
+
+def depthwise_compute(device: str, size: int, without: tuple[str, ...] = ()) -> float:
+    """Seconds of a float32 depthwise convolution's arithmetic: 64 channels of 56 x 56, batch 8."""
+    conv = nn.Conv2d(64, 64, size, padding=size // 2, groups=64, bias=False)
+    found = cm.estimate(cm.trace(conv, (8, 64, 56, 56)), device, without=without)
+    return float(np.maximum(found.times.compute, found.times.lanes).sum())
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_amd_gpus_run_depthwise_convolutions_as_narrow_groups(size: int) -> None:
+    macs = 8 * 64 * 56 * 56 * size**2
+    depth, width = size**2 / (size**2 + C.grouped_contraction), 1 / (1 + C.grouped_columns)
+    at_peak = 2 * macs / 22.63e12  # of a GCD's vector lanes
+    by_hand = at_peak / (C.grouped_share * depth * width)
+    assert depthwise_compute("mi250-gcd", size) == pytest.approx(by_hand, rel=1e-3)
+    plain = depthwise_compute("mi250-gcd", size, without=("all",))
+    assert plain == pytest.approx(at_peak, rel=1e-3)
+
+
+def test_other_gpus_have_depthwise_kernels() -> None:
+    peak = 2 * 8 * 64 * 56 * 56 * 9 / 15.7e12  # of a V100's vector lanes
+    assert 1 < depthwise_compute("v100-sxm2", 3) / peak < 30
+    assert depthwise_compute("mi250-gcd", 3) > 2 * depthwise_compute("v100-sxm2", 3)

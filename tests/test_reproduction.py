@@ -25,6 +25,7 @@ from costmodel.measurement.reproduction import (
 from costmodel.measurement.reproduction.conditions import ASSUMPTIONS, UNPREDICTED
 from costmodel.measurement.reproduction.networks import Networks
 from costmodel.measurement.reproduction.records import timed
+from costmodel.tracing.cache import without_cache
 
 PACKAGES = [name for name in ("timm", "torchvision") if importlib.util.find_spec(name)]
 ALL_PACKAGES = pytest.mark.skipif(
@@ -49,17 +50,18 @@ def test_the_cache_gives_back_what_was_traced_folded_or_not(
     source, shape = "zoo:fasternet_t0", (3, 64, 64)
     said: list[str] = []
 
-    def both(cached: bool) -> list[str]:
-        found = Networks(said.append, cached=cached)
+    def both() -> list[str]:
+        found = Networks(said.append)
         return [found.graph(source, shape, folded=folded).to_json() for folded in (False, True)]
 
-    plain = both(cached=False)
+    with without_cache():
+        plain = both()
     assert not list(tmp_path.rglob("*.json.gz"))
     assert len(set(plain)) == 2
-    assert both(cached=True) == plain
+    assert both() == plain
     assert len(list(tmp_path.rglob("*.json.gz"))) == 2
     assert len(said) == 4
-    assert both(cached=True) == plain
+    assert both() == plain
     assert len(said) == 4, "nothing was traced again"
 
 
@@ -111,7 +113,8 @@ def test_every_measured_column_has_a_condition_or_a_reason() -> None:
 def test_a_missing_package_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    found = by_row(reproduce(["efficientnet-scaling"]), "efficientnet-scaling", "macs")
+    with without_cache():
+        found = by_row(reproduce(["efficientnet-scaling"]), "efficientnet-scaling", "macs")
     assert found["EfficientNet-B0"].predicted is None
     assert found["EfficientNet-B0"].note.startswith("timm is not installed")
     assert found["ResNet-152"].note.startswith("torchvision is not installed")

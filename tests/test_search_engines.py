@@ -266,3 +266,30 @@ def test_the_command(plain: Any, cache: Path, tmp_path: Path, capsys: Any) -> No
     assert "0 predictions worked out, 16 known from before" in capsys.readouterr().out
     assert main(["sweep", "zoo:nothing", "-d", "t4"]) == 1
     assert "left out: zoo:nothing" in capsys.readouterr().out
+
+
+def test_names_of_a_release_are_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm", reason="pip install timm")
+    from costmodel.tracing import patterns, timm_models
+
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path))
+    listed = timm_models.timm_names()
+    asked = []
+
+    def names() -> list[str]:
+        asked.append(1)
+        return listed
+
+    monkeypatch.setattr(timm_models, "timm_names", names)
+    for _ in range(3):
+        assert matching(["timm:resnet1?"]) == ["timm:resnet18"]
+    assert len(asked) == 1
+    monkeypatch.setattr(patterns, "version", lambda package: "of tomorrow")
+    matching(["timm:resnet1?"])
+    assert len(asked) == 2, "another release is listed anew"
+    for entry in tmp_path.rglob("*.gz"):
+        entry.write_bytes(b"not a list")
+    matching(["timm:resnet1?"])
+    assert len(asked) == 3

@@ -27,6 +27,7 @@ def compare(
     compiled: options.Compiled = False,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

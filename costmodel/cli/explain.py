@@ -32,6 +32,7 @@ def explain(
     input_shape: options.InputShape = None,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

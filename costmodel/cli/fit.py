@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from costmodel.cli import options
+from costmodel.cli.loading import trace_source
 from costmodel.cli.output import chosen_format, emit
-from costmodel.cli.validate import graph_source, track
+from costmodel.cli.validate import track
 
 
 def fit(
@@ -77,7 +78,7 @@ def fit(
     found = fit_files(
         [parse_source(text) for text in on],
         [parse_source(text) for text in hold_out or ()],
-        graph_source(no_cache),
+        trace_source,
         request=Request(fast_norm=fast_norm, limit=limit, constants=start),
         names=options.listed(names) or None,
         rows=rows,

@@ -81,15 +81,18 @@ def may_run(source: str) -> Iterator[None]:
 def trace_source(
     source: str, batch: int = 1, input_shape: Sequence[int] | None = None, **conditions: Any
 ) -> Graph:
-    """Trace a model; what it prints goes to stderr, and code runs in a process of its own."""
+    """Trace a model, or read it from the trace cache.
+
+    What it prints goes to stderr, and code runs in a process of its own.
+    """
     from costmodel.tracing.isolated import is_isolated, load_isolated
 
     if is_isolated(source):
         return load_isolated(source, batch, input_shape, **conditions)
-    from costmodel.tracing.source import load_graph
+    from costmodel.tracing.cache import cached_graph
 
     with redirect_stdout(sys.stderr):
-        return load_graph(source, batch, input_shape, **conditions)
+        return cached_graph(source, batch, input_shape, **conditions)
 
 
 def progress(message: str) -> Any:

@@ -51,7 +51,6 @@ Compiled = Annotated[
     bool,
     typer.Option("--compiled", help="As torch.compile runs it: pointwise work fused."),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Trace anew, and keep nothing.")]
 InputShape = Annotated[
     str | None,
     typer.Option("--input", "-i", metavar="CxHxW", help="Shape of one sample, as 3x224x224."),
@@ -103,6 +102,21 @@ def _patience(context: typer.Context, seconds: float | None) -> float | None:
     return seconds
 
 
+def _without_cache(context: typer.Context, no_cache: bool) -> bool:
+    if no_cache:
+        from costmodel.tracing.cache import without_cache
+
+        context.with_resource(without_cache())
+    return no_cache
+
+
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache", callback=_without_cache, is_eager=True,
+        help="Trace anew, and keep nothing.",
+    ),
+]  # fmt: skip
 Trust = Annotated[
     bool,
     typer.Option(

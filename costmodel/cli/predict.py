@@ -58,6 +58,7 @@ def predict(
     ] = None,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -21,6 +21,7 @@ def report(
     compiled: options.Compiled = False,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     cdn: Annotated[
         bool, typer.Option("--cdn", help="A small page, which asks cdn.plot.ly for plotly.js.")
     ] = False,

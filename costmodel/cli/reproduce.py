@@ -38,7 +38,7 @@ def reproduce(
         from costmodel.measurement import reproduction as rooms
         from costmodel.measurement.reproduction.networks import Networks
 
-        networks = Networks(status.update, cached=not no_cache)
+        networks = Networks(status.update)
         compared = rooms.compare_conditions(ids, networks=networks) if conditions else ()
         if conditions and not as_page:
             report = reports.conditions_report(compared)

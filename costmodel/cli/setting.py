@@ -84,14 +84,16 @@ class Setting:
         Raises:
             UsageError: if none of the devices can compute them.
         """
-        from costmodel.estimation import sweep, unable_targets
+        from costmodel.estimation import sweep
+        from costmodel.estimation.predictions import unable_targets
+        from costmodel.estimation.prepared import workload_for
 
         skip_unable, laws = "all" in (self.device or ()), options.listed(self.without)
         targets, sizes = targets or self.targets, sizes or self.sizes
         policies = policies or self.policies
         found: list[Estimate] = []
         for graph in graphs:
-            unable = unable_targets(graph, targets, policies) if skip_unable else {}
+            unable = unable_targets(workload_for(graph), targets, policies) if skip_unable else {}
             for why in unable.values():
                 print(f"left out: {why}", file=sys.stderr)
             if able := [target for target in targets if target not in unable]:

@@ -18,6 +18,7 @@ def summary(
     strict: options.Strict = False,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -27,6 +27,7 @@ def sweep(
     engine: search_options.Engine = None,
     address: search_options.Address = None,
     jobs: search_options.Jobs = -1,
+    no_cache: options.NoCache = False,
     format: options.FormatOption = None,
     output: options.Output = None,
 ) -> None:

@@ -15,6 +15,7 @@ def timeline(
     compiled: options.Compiled = False,
     trust: options.Trust = False,
     timeout: options.Timeout = None,
+    no_cache: options.NoCache = False,
     output: options.Output = None,
 ) -> None:
     """Write the run as a trace that Perfetto opens: modules, compute, memory and launches."""

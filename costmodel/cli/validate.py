@@ -1,8 +1,6 @@
 """`costmodel validate`."""
 
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,7 +113,7 @@ def validate(
     )
 
     try:
-        found = validate_file(against, target, request, graph_source(no_cache), track)
+        found = validate_file(against, target, request, loading.trace_source, track)
     except KeyboardInterrupt:
         kept = "" if no_cache else "what was traced is kept; the same command goes on from there"
         raise Interrupted(kept) from None
@@ -130,21 +128,6 @@ def validate(
     if max_mape is not None and 100 * found.score.mape > max_mape:
         typer.echo(f"missed: MAPE {100 * found.score.mape:.2f} % exceeds {max_mape:g} %", err=True)
         raise typer.Exit(MISSED)
-
-
-def graph_source(no_cache: bool) -> Any:
-    """How models of measured files are traced: from the cache, or anew."""
-
-    def load(source: str, *args: Any, **conditions: Any) -> Any:
-        from costmodel.tracing.cache import cached_graph
-        from costmodel.tracing.isolated import is_isolated
-
-        if is_isolated(source):
-            return loading.trace_source(source, *args, **conditions)
-        with redirect_stdout(sys.stderr):  # what models print while they are built
-            return cached_graph(source, *args, enabled=not no_cache, **conditions)
-
-    return load
 
 
 def track(items: Iterable[Any], total: int) -> Iterator[Any]:

@@ -11,5 +11,4 @@ from costmodel.estimation.result import Uncovered as Uncovered
 from costmodel.estimation.sweeping import Sweep as Sweep
 from costmodel.estimation.sweeping import estimate as estimate
 from costmodel.estimation.sweeping import sweep as sweep
-from costmodel.estimation.sweeping import unable_targets as unable_targets
 from costmodel.estimation.targets import resolve_target as resolve_target

@@ -2,80 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from costmodel.counts import check_count
-from costmodel.energy import energies_of
 from costmodel.errors import UsageError
+from costmodel.estimation.predictions import Predictions, predictions
 from costmodel.estimation.prepared import workload_for
 from costmodel.estimation.result import Estimate
 from costmodel.estimation.targets import resolve_target
 from costmodel.graph import Graph
 from costmodel.hardware import DeviceProfile
-from costmodel.roofline.ceilings import Ceilings, Target, ceilings, why_unable
+from costmodel.roofline.ceilings import Target
 from costmodel.roofline.constants import DEFAULT, Constants
-from costmodel.roofline.device_columns import device_columns
-from costmodel.roofline.engine import ALL_LAWS, BOUNDS, Times, enabled_laws, operator_times
-from costmodel.roofline.operators import compute_dtypes, operator_columns
-from costmodel.roofline.precision import Precision, get_precision
+from costmodel.roofline.engine import ALL_LAWS, enabled_laws
+from costmodel.roofline.precision import get_precision
 from costmodel.roofline.workload import Workload
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Sweep(Sequence[Estimate]):
+class Sweep(Predictions, Sequence[Estimate]):
     """Estimates over devices x batches x precisions, computed together as arrays.
 
     Indexing gives single estimates in that order; `latency` gives all at once.
     """
 
-    graph: Graph
     workload: Workload
-    targets: tuple[Target, ...]
-    batches: tuple[int, ...]
-    precisions: tuple[Precision, ...]
-    times: tuple[Times, ...]
-    """Per precision: (devices, batches, rows)."""
-    notes: tuple[tuple[tuple[str, ...], ...], ...]
+    graph: Graph
     as_judged: bool = True
     """Whether it was made with all laws and their own constants."""
-
-    @cached_property
-    def latency(self) -> Array:
-        """(devices, batches, precisions) seconds."""
-        counts = self.workload.counts
-        return np.stack([times.total @ counts for times in self.times], axis=-1)
-
-    @cached_property
-    def bounds(self) -> Array:
-        """(devices, batches, precisions) codes into `BOUNDS` of what limits most of the time."""
-        counts, codes = self.workload.counts, range(len(BOUNDS))
-        shares = [
-            [np.where(times.bound == code, times.total, 0.0) @ counts for code in codes]
-            for times in self.times
-        ]
-        return np.asarray(np.argmax(shares, axis=1).transpose(1, 2, 0))
-
-    @cached_property
-    def energy(self) -> Array:
-        """(devices, batches, precisions) J for the batch, NaN where a device's power is unknown."""
-        sizes, counts = np.array(self.batches, dtype=float), self.workload.counts
-        found = [
-            energies_of(
-                operator_columns(self.workload, sizes, policy),
-                counts,
-                self.latency[..., index],
-                self.targets,
-            )
-            for index, policy in enumerate(self.precisions)
-        ]
-        return np.stack(found, axis=-1)
 
     def at(self, device: int, batch: int, precision: int) -> Estimate:
         """The estimate at one index of each axis."""
@@ -149,31 +105,9 @@ def sweep(
         workload.columns.require_coverage()
     targets = tuple(resolve_target(device, threads) for device in devices)
     policies = tuple(get_precision(name) for name in precisions)
-    rows, counts = device_columns(targets), np.array(sizes, dtype=float)
-    times, notes = [], []
-    for policy in policies:
-        operators = operator_columns(workload, counts, policy)
-        limits: Ceilings = ceilings(targets, operators.dtypes)
-        times.append(operator_times(operators, limits, rows, laws, constants))
-        notes.append(limits.notes)
+    found = predictions(workload, targets, sizes, policies, laws, constants)
     as_judged = laws == ALL_LAWS and (constants is DEFAULT or constants == DEFAULT)
-    return Sweep(graph, workload, targets, sizes, policies, tuple(times), tuple(notes), as_judged)
-
-
-def unable_targets(
-    graph: Graph, targets: Iterable[Target], precisions: Iterable[str]
-) -> dict[Target, str]:
-    """Devices that cannot run a graph in one of these precisions, and why.
-
-    Args:
-        graph: a traced model.
-        targets: devices.
-        precisions: names of `costmodel.roofline.precision.PRECISIONS`.
-    """
-    workload, policies = workload_for(graph), map(get_precision, precisions)
-    needed = [dtype for policy in policies for dtype in compute_dtypes(workload, policy)]
-    dtypes = tuple(dict.fromkeys(needed))
-    return {target: why for target in targets if (why := why_unable(target, dtypes))}
+    return Sweep(workload, targets, sizes, policies, found.times, found.notes, graph, as_judged)
 
 
 def estimate(

@@ -90,7 +90,7 @@ class CostColumns:
         return cls(Cost(*cost), batches, rows, columns, contraction)
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """Values of every row through two batches, (`FIELDS`, rows) at the traced one."""
 
     fixed: Array
@@ -99,6 +99,17 @@ class _Line(NamedTuple):
     """What follows the batch."""
     straight: bool
     """Whether all batches are on the line: a contrastive loss grows with their square."""
+
+    def at(self, scale: Array) -> Array:
+        """(`FIELDS`, ..., rows) at batches (...) over the traced one."""
+        fixed, growing, scale = self.fixed, self.growing, scale[..., None]
+        if scale.ndim > 1:
+            fixed, growing = fixed[:, None], growing[:, None]
+        return np.asarray(fixed + growing * scale)
+
+    def take(self, rows: Array) -> Line:
+        """Some rows, by index."""
+        return Line(self.fixed.take(rows, -1), self.growing.take(rows, -1), self.straight)
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class Columns:
     """(operators,) index into the table; -1 for views."""
     alike: Likeness
     """Of the graph's operators and tensors."""
-    _lines: dict[str, _Line] = field(default_factory=dict, repr=False)
+    _lines: dict[str, Line] = field(default_factory=dict, repr=False)
 
     @cached_property
     def counts(self) -> Array:
@@ -171,27 +182,23 @@ class Columns:
 
     def values(self, batch: float | Array, dtype: str) -> Array:
         """(`FIELDS`, rows) or (`FIELDS`, batches, rows) of what `evaluate` gives."""
-        scale = np.asarray(batch, dtype=np.float64)[..., None] / self.graph.batch
-        line = self._line(dtype)
-        if not line.straight:
-            return self._evaluate(scale, dtype)
-        fixed, growing = line.fixed, line.growing
-        if scale.ndim > 1:
-            fixed, growing = fixed[:, None], growing[:, None]
-        return np.asarray(fixed + growing * scale)
+        scale = np.asarray(batch, dtype=np.float64) / self.graph.batch
+        line = self.line(dtype)
+        return line.at(scale) if line.straight else self._evaluate(scale[..., None], dtype)
 
     @property
     def traffic(self) -> tuple[Array, Array]:
         """(rows,) bytes of each row at the traced batch: what stays, what grows with the batch."""
-        line = self._line("float32")
+        line = self.line("float32")
         return line.fixed[BYTES_MOVED].sum(axis=0), line.growing[BYTES_MOVED].sum(axis=0)
 
-    def _line(self, dtype: str) -> _Line:
+    def line(self, dtype: str) -> Line:
+        """Costs over the batch, float32 tensors converted to a dtype."""
         if dtype not in self._lines:
             once, twice, often = self._evaluate(SCALES, dtype).swapaxes(0, 1)
             fixed, growing = 2 * once - twice, twice - once
             straight = np.allclose(fixed + growing * SCALES[-1], often, rtol=1e-12, atol=0)
-            self._lines[dtype] = _Line(fixed, growing, straight)
+            self._lines[dtype] = Line(fixed, growing, straight)
         return self._lines[dtype]
 
     def _evaluate(self, scale: Array, dtype: str) -> Array:

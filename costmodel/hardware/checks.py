@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
+from costmodel.documents import Path, Problem
 from costmodel.hardware import plausibility
 from costmodel.hardware.dtypes import is_integer
 from costmodel.hardware.parts import ClockKind
@@ -23,7 +24,6 @@ from costmodel.hardware.quantity import (
     Throughput,
     Width,
 )
-from costmodel.hardware.reading import Path, Problem
 from costmodel.units import format_bytes, format_si, format_time
 
 TOLERANCE = 0.03

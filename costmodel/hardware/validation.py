@@ -9,11 +9,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from costmodel.documents import Document, Problem, read_file, read_text
 from costmodel.errors import SpecError
 from costmodel.hardware.checks import contradictions
 from costmodel.hardware.profile import DeviceProfile
 from costmodel.hardware.quantity import Number, Quantity
-from costmodel.hardware.reading import Document, Problem, read_file, read_text
 
 ID_PATTERN = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 

@@ -135,7 +135,8 @@ def _why_no_peak(target: Target, dtypes: Sequence[str]) -> str | None:
             has, remedy = _dtypes_of(target.profile), "it states no peak"
             if has:
                 remedy = f"it computes in {has}: choose such a precision"
-            return f"{target.profile.id} has no {dtype} peak, nor float32 to fall back on; {remedy}"
+            also = "" if dtype == "float32" else ", nor float32 to fall back on"
+            return f"{target.profile.id} has no {dtype} peak{also}; {remedy}"
     return None
 
 

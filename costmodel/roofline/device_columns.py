@@ -53,6 +53,10 @@ class DeviceColumns:
     """Seconds, NaN where unknown."""
     year: Array
     """Year of first availability."""
+    groups_depthwise: Array
+    """Whether depthwise convolutions run as grouped ones of the vendor's library: on AMD's GPUs
+    PyTorch hands them all to MIOpen, and has kernels of its own on others (`MiopenDepthwise` in
+    ATen/native/Convolution.cpp; github.com/pytorch/pytorch/pull/22696 and 198221)."""
     in_line_ecc: Array
     """Whether error correction takes bandwidth of the main memory."""
     multilevel_memory: Array
@@ -119,7 +123,7 @@ def _device_columns(targets: tuple[Target, ...]) -> DeviceColumns:
     return DeviceColumns(**{k: v.astype(bool) if k in TRUTHS else v for k, v in table.items()})
 
 
-TRUTHS = ("is_gpu", "is_cpu", "in_line_ecc", "multilevel_memory")
+TRUTHS = ("is_gpu", "is_cpu", "groups_depthwise", "in_line_ecc", "multilevel_memory")
 
 
 @lru_cache(maxsize=512)
@@ -146,6 +150,7 @@ def _row(target: Target) -> tuple[float, ...]:
         "board_power": profile.board_power,
         "launch_overhead": profile.launch_overhead,
         "year": profile.year,
+        "groups_depthwise": profile.kind == "gpu" and profile.vendor == "AMD",
         "in_line_ecc": _ecc(profile) == "in-line",
         "multilevel_memory": _memory_type(profile) in MULTILEVEL,
         "memory_channels": _memory_channels(profile),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from costmodel.roofline.elements import Elements
-from costmodel.roofline.workload import Workload
+
+if TYPE_CHECKING:
+    from costmodel.roofline.workload import Workload
 
 Array = np.ndarray
 
@@ -38,7 +40,6 @@ class FixedColumns:
     """Of each row into `dtypes`."""
 
 
-@lru_cache(maxsize=16)
 def fixed_columns(workload: Workload) -> FixedColumns:
     """Read them from the rows of a workload and their traits."""
     is_kind, trait, targets = workload.is_kind, workload.trait, workload.targets

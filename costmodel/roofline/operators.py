@@ -10,18 +10,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 
+from costmodel.formulas.columns import CostColumns
 from costmodel.graph import DTYPE_BYTES
 from costmodel.roofline.elements import Elements
 from costmodel.roofline.fixed_columns import MATRIX_KINDS as MATRIX_KINDS
-from costmodel.roofline.fixed_columns import FixedColumns, fixed_columns
+from costmodel.roofline.fixed_columns import FixedColumns
 from costmodel.roofline.precision import Precision
-from costmodel.roofline.workload import Workload
 
 Array = np.ndarray
+
+
+class Work(Protocol):
+    """What the engine asks of a graph: a `Workload`, or its `Outline`."""
+
+    @property
+    def traced_batch(self) -> int:
+        """Samples that the graph was traced with."""
+
+    @property
+    def counts(self) -> Array:
+        """(rows,) how many operators of the graph share a row."""
+
+    @property
+    def fixed(self) -> FixedColumns:
+        """What neither the batch nor the precision changes."""
+
+    @property
+    def traced_traffic(self) -> tuple[float, float]:
+        """Bytes moved by the whole graph at the traced batch: what stays, what grows."""
+
+    def cost(self, batches: Array, dtype: str) -> CostColumns:
+        """Cost of every row at every batch size: arrays are (batches, rows)."""
+
+    def __hash__(self) -> int:
+        """One is itself alone."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +134,14 @@ class OperatorColumns:
 
 
 @lru_cache(maxsize=16)
-def compute_dtypes(workload: Workload, precision: Precision) -> tuple[str, ...]:
+def compute_dtypes(workload: Work, precision: Precision) -> tuple[str, ...]:
     """dtypes the rows compute in: (matrix dtype, storage dtype) come first, then others met."""
-    others = {d for d in workload.dtypes if d != "float32" and d in DTYPE_BYTES}
+    others = {d for d in workload.fixed.dtypes if d != "float32" and d in DTYPE_BYTES}
     return tuple(dict.fromkeys((precision.matrix, precision.storage, *sorted(others))))
 
 
 def operator_columns(
-    workload: Workload,
+    workload: Work,
     batches: Array,
     precision: Precision,
     dtypes: tuple[str, ...] | None = None,
@@ -130,9 +156,9 @@ def operator_columns(
     """
     dtypes = dtypes or compute_dtypes(workload, precision)
     sizes = np.asarray(batches, dtype=np.float64)
-    scale = (sizes / workload.graph.batch)[:, None]
+    scale = (sizes / workload.traced_batch)[:, None]
     costs = workload.cost(sizes, precision.storage)
-    cost, table = costs.cost, fixed_columns(workload)
+    cost, table = costs.cost, workload.fixed
     still, growing = workload.traced_traffic
     return OperatorColumns(
         macs=cost.macs,

@@ -19,6 +19,7 @@ import numpy as np
 from costmodel.formulas.columns import Columns, CostColumns
 from costmodel.graph import Graph, Op, TensorSpec
 from costmodel.roofline.elements import Elements, elements_of
+from costmodel.roofline.fixed_columns import FixedColumns, fixed_columns
 
 Array = np.ndarray
 
@@ -91,6 +92,16 @@ class Workload:
     def graph(self) -> Graph:
         """The graph it came from."""
         return self.columns.graph
+
+    @property
+    def traced_batch(self) -> int:
+        """Samples that the graph was traced with."""
+        return self.graph.batch
+
+    @cached_property
+    def fixed(self) -> FixedColumns:
+        """What neither the batch nor the precision changes."""
+        return fixed_columns(self)
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:

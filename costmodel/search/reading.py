@@ -32,8 +32,8 @@ from pydantic import (
     ValidationError,
 )
 
+from costmodel.documents import path_text, read_file
 from costmodel.errors import CostModelError, SpecError, UnknownNameError, UsageError
-from costmodel.hardware.reading import path_text, read_file
 from costmodel.search.expressions import Condition
 from costmodel.search.space import Space, checked_choices
 

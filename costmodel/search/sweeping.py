@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache, lru_cache
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +21,16 @@ from costmodel import __version__
 from costmodel.collection import collection_paused
 from costmodel.counts import check_count
 from costmodel.errors import CostModelError, UsageError
-from costmodel.estimation import Estimate, Sweep, resolve_target, sweep, unable_targets
-from costmodel.graph import Graph
+from costmodel.estimation.predictions import Predictions, predictions, unable_targets
+from costmodel.estimation.prepared import Prepared, prepared
+from costmodel.estimation.targets import resolve_target
+from costmodel.graph import DTYPE_BYTES
 from costmodel.roofline.ceilings import Target
-from costmodel.roofline.engine import BOUNDS
-from costmodel.roofline.precision import get_precision
+from costmodel.roofline.engine import BOUNDS, enabled_laws
+from costmodel.roofline.precision import Precision, get_precision
 from costmodel.search.engines import Progress, Workers
 from costmodel.search.store import ResultStore, digest
+from costmodel.tracing.cache import cache_in_use, without_cache
 
 Row = dict[str, Any]
 
@@ -162,7 +167,10 @@ def _results(
     light: list[list[Any]] = [
         [(case.source, number_of[case.target], *case[2:]) for case in each] for each in asked
     ]
-    calls = [(devices, light[start : start + size]) for start in range(0, len(light), size)]
+    calls = [
+        (devices, light[start : start + size], cache_in_use())
+        for start in range(0, len(light), size)
+    ]
     found = (each for several in workers.map(predict_models, calls) for each in several)
     yield from zip(groups, found, strict=True)
 
@@ -173,18 +181,22 @@ CALLS = 32
 """To be made at least, so that workers end at about the same time."""
 
 
-def predict_models(devices: bytes, models: Sequence[Sequence[Any]]) -> list[list[Row | str] | str]:
+def predict_models(
+    devices: bytes, models: Sequence[Sequence[Any]], cached: bool
+) -> list[list[Row | str] | str]:
     """`predict_cases` of several models, in a worker.
 
     Args:
         devices: targets, pickled once for all calls.
         models: fields of the cases of each, with the number of a target in its place.
+        cached: whether to use the trace cache.
     """
     targets = _unpickled(devices)
-    return [
-        predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases])
-        for cases in models
-    ]
+    with nullcontext() if cached else without_cache():
+        return [
+            predict_cases([Case(source, targets[n], *rest) for source, n, *rest in cases])
+            for cases in models
+        ]
 
 
 @lru_cache(maxsize=4)
@@ -199,63 +211,77 @@ def predict_cases(cases: Sequence[Case]) -> list[Row | str] | str:
 
     A string is why the model has none: a model that fails must not stop a sweep.
     """
-    from costmodel.tracing.cache import cached_graph
-
-    found: dict[Case, Row | str] = {}
-    groups: dict[tuple[int, str, tuple[str, ...]], list[Case]] = {}
-    for case in cases:
+    found: dict[int, Row | str] = {}
+    groups: dict[tuple[int, str, tuple[str, ...]], list[int]] = {}
+    for number, case in enumerate(cases):
         # A single sample is traced alone: what is a view then is a copy in a larger batch.
-        groups.setdefault((min(case.batch, 2), case.precision, case.without), []).append(case)
+        groups.setdefault((min(case.batch, 2), case.precision, case.without), []).append(number)
     try:
         with collection_paused():
-            graphs = {size: cached_graph(cases[0].source, size) for size, *_ in groups}
-            for (size, *_), group in groups.items():
-                found.update(_rows(group, graphs[size]))
+            models = {size: prepared(cases[0].source, size) for size, *_ in groups}
+            for (size, *_), numbers in groups.items():
+                rows = _rows([cases[number] for number in numbers], models[size])
+                found.update(zip(numbers, rows, strict=True))
     except CostModelError as error:
         return " ".join(str(error).split())
-    return [found[case] for case in cases]
+    return [found[number] for number in range(len(cases))]
 
 
-def _rows(cases: Sequence[Case], graph: Graph) -> Iterator[tuple[Case, Row | str]]:
+def _rows(cases: Sequence[Case], model: Prepared) -> Iterator[Row | str]:
     """Rows of cases that differ in device and batch alone, all worked out at once."""
-    first = cases[0]
+    first, workload = cases[0], model.workload
+    policy, laws = get_precision(first.precision), enabled_laws(first.without)
     targets = [*dict.fromkeys(case.target for case in cases)]
-    unable = unable_targets(graph, targets, [first.precision])
+    unable = unable_targets(workload, targets, [policy.name])
     able = [target for target in targets if target not in unable]
-    yield from ((case, unable[case.target]) for case in cases if case.target in unable)
-    if not able:
-        return
     batches = [*dict.fromkeys(case.batch for case in cases)]
-    result = sweep(graph, able, batches, [first.precision], without=first.without)
-    costs = [_costs(result.at(0, batch, 0)) for batch in range(len(batches))]
-    place = {target: number for number, target in enumerate(able)}
+    rows: dict[tuple[Target, int], Row] = {}
+    if able:
+        found = predictions(workload, able, batches, [policy], laws)
+        costs = [_costs(model, batch, policy) for batch in batches]
+        rows = {
+            (target, batch): {**speed, **cost}
+            for target, speeds in zip(able, _speeds(found), strict=True)
+            for batch, speed, cost in zip(batches, speeds, costs, strict=True)
+        }
     for case in cases:
-        if case.target in place:
-            device, batch = place[case.target], batches.index(case.batch)
-            speed = _speed(result, device, batch)
-            yield case, {"model": case.source, "device": case.target.label, **speed, **costs[batch]}
+        if case.target in unable:
+            yield unable[case.target]
+        else:
+            own = rows[case.target, case.batch]
+            yield {"model": case.source, "device": case.target.label, **own}
 
 
-def _speed(result: Sweep, device: int, batch: int) -> Row:
-    place, size = (device, batch, 0), result.batches[batch]
-    latency, joules = float(result.latency[place]), float(result.energy[place])
-    return {
-        "batch": size,
-        "precision": result.precisions[0].name,
-        "latency_s": latency,
-        "throughput_per_s": size / latency,
-        "energy_j": None if np.isnan(joules) else joules,
-        "bound": BOUNDS[result.bounds[place]],
-    }
+def _speeds(found: Predictions) -> list[list[Row]]:
+    """What depends on the device: for each of them, and each batch."""
+    latency, energy, bounds = (
+        column[..., 0].tolist() for column in (found.latency, found.energy, found.bounds)
+    )
+    return [
+        [
+            {
+                "batch": batch,
+                "precision": found.precisions[0].name,
+                "latency_s": seconds,
+                "throughput_per_s": batch / seconds,
+                "energy_j": None if isnan(joules) else joules,
+                "bound": BOUNDS[code],
+            }
+            for batch, seconds, joules, code in zip(found.batches, *own, strict=True)
+        ]
+        for own in zip(latency, energy, bounds, strict=True)
+    ]
 
 
-def _costs(found: Estimate) -> Row:
+def _costs(model: Prepared, batch: int, policy: Precision) -> Row:
     """What does not depend on the device."""
+    cost = model.workload.cost(np.array(float(batch)), policy.storage).cost
+    counts = model.workload.counts
     return {
-        "macs": float(found.total.macs),
-        "params": float(found.total.parameters),
-        "bytes": float(found.total.bytes),
-        "peak_memory_bytes": float(found.peak_memory),
+        "macs": float(np.dot(cost.macs, counts)),
+        "params": float(model.parameters),
+        "bytes": float(np.dot(cost.bytes, counts)),
+        "peak_memory_bytes": model.peak.at(batch, DTYPE_BYTES[policy.storage]),
     }
 
 

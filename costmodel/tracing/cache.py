@@ -4,6 +4,7 @@ An entry is a gzip of the packed graph, named by a digest of all that the trace 
 source string, batch, shape and conditions, the versions of torch, timm, torchvision and
 transformers, the format of graphs and the code of this package's tracer and zoo. An entry that
 cannot be read counts as absent, and each is written in one step, so that processes may share it.
+What is worked out from graphs may have entries of its own beside them, under another suffix.
 
 Models that live in files (FILE.py, FILE.onnx, FILE.pt2, hf:CONFIG.json) are never kept, since
 what they import can change unseen.
@@ -16,11 +17,12 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from costmodel import __version__
 from costmodel.collection import collection_paused
@@ -29,7 +31,10 @@ from costmodel.files import cache_folder, replace_file
 from costmodel.graph import FORMAT_VERSION, Graph
 from costmodel.tracing.packing import packed, unpacked
 
+T = TypeVar("T")
+
 SUFFIX = ".json.gz"
+"""Of graphs."""
 KEPT_KINDS = ("zoo", "timm", "torchvision", "hf")
 """Kinds of sources whose models come from installed packages."""
 
@@ -37,17 +42,41 @@ _PACKAGES = ("torch", "timm", "torchvision", "transformers")
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, GraphError)
 
 
+_IN_USE: ContextVar[bool] = ContextVar("the trace cache is in use", default=True)
+
+
 class CacheInfo(NamedTuple):
     """What the cache holds."""
 
     folder: Path
     entries: int
+    """Traced graphs."""
     bytes: int
-    """On disk."""
+    """On disk, with what is kept beside them."""
+
+
+@contextmanager
+def without_cache() -> Iterator[None]:
+    """Neither look into the cache nor add to it while the context lasts."""
+    token = _IN_USE.set(False)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def cache_in_use() -> bool:
+    """Whether this is no context of `without_cache`."""
+    return _IN_USE.get()
 
 
 def is_kept(source: str, conditions: dict[str, Any]) -> bool:
-    """Whether a source's graph may be kept: not one from a file, nor one with symbolic sizes."""
+    """Whether a source's graph may be kept: not one from a file, nor one with symbolic sizes.
+
+    None may be in a context of `without_cache`.
+    """
+    if not cache_in_use():
+        return False
     kind, separator, name = source.partition(":")
     from_file = name.partition("?")[0].lower().endswith((".py", ".json", ".onnx", ".pt2"))
     if not separator or kind not in KEPT_KINDS or from_file:
@@ -77,7 +106,6 @@ def cached_graph(
     input_shape: Sequence[int] | None = None,
     *,
     folder: Path | None = None,
-    enabled: bool = True,
     **conditions: Any,
 ) -> Graph:
     """`load_graph`, or what an earlier call with the same arguments found.
@@ -87,7 +115,6 @@ def cached_graph(
         batch: to trace at.
         input_shape: of one sample.
         folder: of the cache, by default `cache_folder()`.
-        enabled: whether to look into the cache and add to it.
         conditions: as `load_graph` takes them.
 
     Raises:
@@ -99,8 +126,6 @@ def cached_graph(
 
         return load_graph(source, batch, input_shape, **conditions)
 
-    if not enabled:
-        return make()
     return kept_graph(make, source, batch, input_shape, conditions, folder)
 
 
@@ -124,23 +149,52 @@ def kept_graph(
     """
     if not is_kept(source, conditions):
         return make()
-    key = cache_key(source, batch, input_shape, conditions)
-    path = (folder or cache_folder()) / key[:2] / f"{key[2:]}{SUFFIX}"
-    found = _read(path)
+    place = entry(cache_key(source, batch, input_shape, conditions), SUFFIX, folder)
+    found = read_entry(place, unpacked)
     if found is None:
         found = make()
-        _write(path, found)
+        with suppress(GraphError):
+            write_entry(place, packed(found).encode())
     return found
 
 
+def entry(key: str, suffix: str, folder: Path | None = None) -> Path:
+    """Where something is kept.
+
+    Args:
+        key: hexadecimal digest of all that it depends on.
+        suffix: for what it is.
+        folder: of the cache, by default `cache_folder()`.
+    """
+    return (folder or cache_folder()) / key[:2] / f"{key[2:]}{suffix}"
+
+
+def read_entry(place: Path, read: Callable[[bytes], T]) -> T | None:
+    """What is kept there; None if nothing is that `read` can make sense of."""
+    try:
+        content = gzip.decompress(place.read_bytes())
+        with collection_paused():
+            return read(content)
+    except _UNREADABLE:
+        return None
+
+
+def write_entry(place: Path, content: bytes) -> None:
+    """Keep something; where that is not possible (a full or read-only disk), go on without."""
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(place, gzip.compress(content, 6, mtime=0))
+
+
 def cache_info(folder: Path | None = None) -> CacheInfo:
-    """How many graphs the cache holds, and their size."""
+    """How many graphs the cache holds, and the size of all entries."""
     place = folder or cache_folder()
-    sizes = []
+    graphs = size = 0
     for path in _entries(place):
         with suppress(FileNotFoundError):  # another process cleared it
-            sizes.append(path.stat().st_size)
-    return CacheInfo(place, len(sizes), sum(sizes))
+            size += path.stat().st_size
+            graphs += path.name.endswith(SUFFIX)
+    return CacheInfo(place, graphs, size)
 
 
 def clear_cache(folder: Path | None = None) -> CacheInfo:
@@ -161,24 +215,7 @@ def clear_cache(folder: Path | None = None) -> CacheInfo:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    return folder.glob(f"[0-9a-f][0-9a-f]/*{SUFFIX}")
-
-
-def _read(path: Path) -> Graph | None:
-    try:
-        text = gzip.decompress(path.read_bytes())
-        with collection_paused():
-            return unpacked(text)
-    except _UNREADABLE:
-        return None
-
-
-def _write(path: Path, graph: Graph) -> None:
-    """Keep a graph; where that is not possible (a full or read-only disk), go on without."""
-    with suppress(OSError, GraphError):
-        data = gzip.compress(packed(graph).encode(), 6, mtime=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+    return folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*.gz")
 
 
 @cache
@@ -192,10 +229,21 @@ def _version(package: str) -> str | None:
 @cache
 def _tracer_digest() -> str:
     """Of the code that graphs come from, so that a mended tracer never reads its old mistakes."""
+    return code_digest(("graph", "tracing", "zoo"))
+
+
+@cache
+def code_digest(rooms: Sequence[str]) -> str:
+    """Of code and tables of this package; hexadecimal SHA-256.
+
+    Args:
+        rooms: folders and files, from the package's own folder.
+    """
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for folder in ("graph", "tracing", "zoo"):
-        for path in sorted((package / folder).rglob("*")):
+    for room in rooms:
+        place = package / room
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -70,10 +70,10 @@ def load_huggingface(
 @cache
 def known_models() -> Mapping[str, Mapping[str, Any]]:
     """The built-in configurations by name: source, parameters, config."""
-    from ruamel.yaml import YAML
+    import yaml
 
     text = Path(__file__).with_name("huggingface_models.yaml").read_text()
-    return dict(YAML(typ="safe").load(text))
+    return dict(yaml.safe_load(text))
 
 
 def configuration(name: str) -> dict[str, Any]:

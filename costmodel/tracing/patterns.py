@@ -1,11 +1,21 @@
-"""Models by pattern: "timm:resnet*" stands for all that timm lists under such names."""
+"""Models by pattern: "timm:resnet*" stands for all that timm lists under such names.
+
+Importing a library for the names of its models takes seconds: those of a release are kept in the
+trace cache.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError, version
 
-from costmodel.errors import UnknownNameError
+from costmodel.errors import GraphError, UnknownNameError
+from costmodel.tracing.cache import entry, read_entry, write_entry
+
+SUFFIX = ".names.gz"
 
 
 def matching(sources: Iterable[str]) -> list[str]:
@@ -29,15 +39,42 @@ def matching(sources: Iterable[str]) -> list[str]:
 
 
 def _timm() -> Sequence[str]:
-    from costmodel.tracing.timm_models import timm_names
+    def listed() -> Sequence[str]:
+        from costmodel.tracing.timm_models import timm_names
 
-    return timm_names()
+        return timm_names()
+
+    return _kept("timm", listed)
 
 
 def _torchvision() -> Sequence[str]:
-    from costmodel.tracing.torchvision_models import torchvision_names
+    def listed() -> Sequence[str]:
+        from costmodel.tracing.torchvision_models import torchvision_names
 
-    return torchvision_names()
+        return torchvision_names()
+
+    return _kept("torchvision", listed)
+
+
+def _kept(package: str, listed: Callable[[], Sequence[str]]) -> Sequence[str]:
+    """Names of the models of a library, from the cache where its release was listed before."""
+    try:
+        release = f"names of the models of {package} {version(package)}"
+    except PackageNotFoundError:
+        return listed()
+    place = entry(hashlib.sha256(release.encode()).hexdigest(), SUFFIX)
+    names = read_entry(place, _names)
+    if names is None:
+        names = list(listed())
+        write_entry(place, json.dumps(names).encode())
+    return names
+
+
+def _names(content: bytes) -> list[str]:
+    try:
+        return [str(name) for name in json.loads(content)]
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"not a list of names: {error}") from error
 
 
 def _zoo() -> Sequence[str]:

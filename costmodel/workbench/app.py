@@ -15,7 +15,7 @@ from costmodel.workbench.answers import APPLIED, CHOICES, CONTROLS, Onnx
 from costmodel.workbench.document import INDEX
 from costmodel.workbench.exports import add_exports
 from costmodel.workbench.layout import DESIGN, DRAWN_IN_SIGHT, PAINTED, SLIDERS, page
-from costmodel.workbench.server import protect
+from costmodel.workbench.protection import protect
 from costmodel.workbench.state import TABS
 from costmodel.workbench.uploads import MAX_BYTES, Uploads
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from costmodel.documents import yaml_text
 from costmodel.errors import UsageError
 from costmodel.hardware import plausibility
 from costmodel.hardware.validation import ID_PATTERN, parse_profile
@@ -25,18 +25,11 @@ def profile_text(found: Calibration, device: str, today: date | None = None) -> 
         UsageError: if the id is not in lower case with hyphens.
         SpecError: if the numbers contradict each other or are far off for such a device.
     """
-    from ruamel.yaml import YAML
-
     check_id(device)
     day = today or date.today()
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 100
-    yaml.dump(_document(found, day), text)
     result = (
         "# Measured on one machine by `costmodel calibrate`; see hardware_specs/README.md for the "
-        f"format.\n{text.getvalue()}"
+        f"format.\n{yaml_text(_document(found, day), flow=None)}"
     )
     parse_profile(device, result)
     return result

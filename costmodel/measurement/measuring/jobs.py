@@ -9,8 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from costmodel.documents import read_file
 from costmodel.errors import CostModelError, SpecError, UsageError
-from costmodel.hardware.reading import read_file
 from costmodel.measurement.measuring.machine import clock_hz, describe, load_average, physical_cores
 from costmodel.measurement.measuring.operator_sources import grid, is_operator, parse
 from costmodel.measurement.measuring.runner import Job, Prepared, prepared

@@ -34,14 +34,10 @@ class Networks:
 
     Args:
         progress: is told what is being traced.
-        cached: whether to look for graphs in the trace cache, and add to it.
     """
 
-    def __init__(
-        self, progress: Callable[[str], None] | None = None, *, cached: bool = False
-    ) -> None:
+    def __init__(self, progress: Callable[[str], None] | None = None) -> None:
         self._progress = progress or (lambda message: None)
-        self._cached = cached
         self._sources: dict[Key, Source] = {}
         self._graphs: dict[Key, Graph] = {}
         self._seconds: dict[Key, float] = {}
@@ -113,7 +109,7 @@ class Networks:
         """The model, folded or not: as the trace cache holds it, or else traced."""
         make = partial(self._traced, source, input_shape, folded, part)
         form = {"part": part, "folded": _folding_digest() if folded else ""}
-        return kept_graph(make, source, 1, input_shape, form) if self._cached else make()
+        return kept_graph(make, source, 1, input_shape, form)
 
     def _traced(self, source: str, input_shape: tuple[int, ...], folded: bool, part: str) -> Graph:
         form = ", batch norms folded" if folded else ""

@@ -1,10 +1,17 @@
-"""Depthwise convolution: one filter per channel is no matrix product and runs on scalar lanes."""
+"""Depthwise convolution: one filter per channel is no matrix product and runs on scalar lanes.
+
+PyTorch has kernels for it on most GPUs. Where it leaves it to a library that treats it as a
+convolution of as many groups, it is as narrow a product as there can be, on the vector lanes:
+MIOpen takes a grouped Winograd or direct kernel, which older devices without matrix engines run
+as well.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from costmodel.roofline.constants import Constants
+from costmodel.roofline.laws.grouped import grouped_efficiency
 
 Array = np.ndarray
 
@@ -28,6 +35,20 @@ def depthwise_seconds(
     planar = tap * taps + constants.depthwise_output
     tap = np.where(unrolled, constants.depthwise_tap_nhwc, constants.depthwise_tap_nhwc_other)
     return np.asarray(outputs * np.where(channels_last, tap * taps, planar) / lane_rate)
+
+
+def narrow_seconds(macs: Array, taps: Array, vector_rate: Array, constants: Constants) -> Array:
+    """Time of depthwise convolutions that run as grouped ones of one channel each.
+
+    Args:
+        macs: multiply-adds.
+        taps: of the kernel, all that a group contracts over.
+        vector_rate: FLOP/s of the vector lanes.
+        constants: of grouped convolutions.
+    """
+    planar = np.zeros(np.shape(taps), dtype=bool)
+    share = grouped_efficiency(taps, np.ones(np.shape(taps)), planar, constants)
+    return np.asarray(2 * macs / (vector_rate * share))
 
 
 def pooling_cycles(outputs: Array, taps: Array, constants: Constants) -> Array:

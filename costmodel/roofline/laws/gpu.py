@@ -7,9 +7,7 @@ law looks at the rows it applies to and at no others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +20,19 @@ from costmodel.roofline.laws.backward import (
     gradient_cycles,
     partial_sum_bytes,
 )
-from costmodel.roofline.laws.bandwidth import stream_bandwidth
-from costmodel.roofline.laws.depthwise import depthwise_seconds, pooling_cycles, starved_seconds
+from costmodel.roofline.laws.board import board
+from costmodel.roofline.laws.depthwise import (
+    depthwise_seconds,
+    narrow_seconds,
+    pooling_cycles,
+    starved_seconds,
+)
 from costmodel.roofline.laws.float32 import convolution_seconds, product_seconds
 from costmodel.roofline.laws.grouped import grouped_efficiency
-from costmodel.roofline.laws.issue import issue_share
 from costmodel.roofline.laws.matrix import contraction_efficiency, tile_efficiency
 from costmodel.roofline.laws.memory import hit_rate, seconds_per_byte
 from costmodel.roofline.laws.overlap import p_norm
 from costmodel.roofline.laws.pointwise import row_seconds
-from costmodel.roofline.laws.power import flop_energy, sustained_clock
-from costmodel.roofline.once import once
 from costmodel.roofline.operators import OperatorColumns, select
 from costmodel.roofline.times import Times
 
@@ -74,65 +74,6 @@ def gpu_times(
         compute[where] = np.where(known & (busy >= moving), kernels, busy)
         memory[where] = np.where(known & (busy < moving), kernels, moving)
     return Times(compute, memory, launch, lanes, joined + launch)
-
-
-class _Board:
-    """Devices as every operator meets them, whatever it is: arrays are (devices, 1, 1)."""
-
-    def __init__(
-        self, devices: DeviceColumns, limits: Ceilings, laws: frozenset[str], constants: Constants
-    ) -> None:
-        def column(values: Array, unknown: float = 0.0) -> Array:
-            return np.where(np.isnan(values), unknown, values)
-
-        self.columns = expanded = devices.expand(2)
-        self.gpu = expanded.is_gpu
-        self.units, self.clock = column(expanded.units, 1.0), column(expanded.clock, 1e9)
-        self.lanes, self.cache = column(expanded.vector_lanes, 1.0), column(expanded.l2_capacity)
-        self.dram = expanded.dram_bandwidth
-        if "dram" in laws:
-            self.dram = stream_bandwidth(expanded, constants)
-        assumed = constants.cache_share * self.units * self.clock * 64
-        self.cache_bandwidth = np.where(self.gpu, assumed, column(expanded.l2_bandwidth))
-        self.launch = limits.launch[:, None, None]
-        self._limits, self._laws, self._constants = limits, laws, constants
-
-    @cached_property
-    def with_lanes(self) -> Array:
-        """Index of the devices whose float32 kernels can be told one by one."""
-        expanded = self.columns
-        return np.flatnonzero(expanded.is_gpu & np.isfinite(expanded.vector_lanes))
-
-    @cached_property
-    def float32(self) -> _Float32:
-        """Those devices, and what one unit of theirs computes in float32."""
-        laws, device = self._laws, self.columns.take(self.with_lanes)
-        peak = self._limits.matrix_peak[self.with_lanes, self._limits.dtypes.index("float32")]
-        boost = peak[:, None, None] / device.units
-        if "issue" in laws:
-            boost = boost * issue_share(device)
-        constants = self._constants
-        if "launch" not in laws:
-            constants = replace(constants, kernel_latency=0.0)
-        held = boost
-        if "power" in laws:
-            energy = flop_energy(device.year, constants)
-            average = constants.dense_share * boost / device.clock
-            clock = sustained_clock(device, average, energy, constants)
-            held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
-        return _Float32(device, boost, held, constants)
-
-
-class _Float32(NamedTuple):
-    device: DeviceColumns
-    boost: Array
-    """FLOP/s of one unit that its schedulers can issue at the boost clock."""
-    held: Array
-    """The same at the clock that the board's power leaves to dense work."""
-    constants: Constants
-
-
-board = once(_Board)
 
 
 class _Run:
@@ -322,6 +263,9 @@ class _Run:
             scalar = depthwise_seconds(
                 some.macs / taps, taps, some.square, some.channels_last, lane_rate, constants
             )
+            if (grouped := self.board.columns.groups_depthwise).any():
+                rate = self.vector_rate.take(rows, -1)
+                scalar = np.where(grouped, narrow_seconds(some.macs, taps, rate, constants), scalar)
             if self.on("gradients"):
                 scalar = scalar * gradient_cycles(some.gradient, some.weight_gradient, constants)
             time[..., rows] += np.where(self.gpu, scalar, 0.0)
