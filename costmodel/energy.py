@@ -27,7 +27,7 @@ from costmodel.roofline.ceilings import Target, ceilings
 from costmodel.roofline.constants import DEFAULT, Constants
 from costmodel.roofline.device_columns import device_columns
 from costmodel.roofline.laws.memory import hit_rate
-from costmodel.roofline.laws.power import TWELVE_NANOMETRES, flop_energy
+from costmodel.roofline.laws.power import flop_energy
 from costmodel.roofline.operators import OperatorColumns
 
 Array = np.ndarray
@@ -144,8 +144,7 @@ def energy_rates(
 
 def _process(year: float, constants: Constants) -> float:
     """Energy of a device's circuits over that of the same in 45 nm."""
-    base = float(flop_energy(np.array(TWELVE_NANOMETRES), constants))
-    return TWELVE_OVER_45 * float(flop_energy(np.array(year), constants)) / base
+    return TWELVE_OVER_45 * float(flop_energy(np.array(year), constants)) / constants.flop_energy
 
 
 def _memory(target: Target) -> tuple[float, str]:

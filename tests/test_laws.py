@@ -85,7 +85,7 @@ def test_the_norm_of_3_and_4_is_5() -> None:
 
 def test_small_boards_cannot_hold_their_boost_clock_and_large_ones_can(gpus: DeviceColumns) -> None:
     energy = power.flop_energy(gpus.year, C)
-    clock = power.sustained_clock(gpus, 2 * gpus.vector_lanes, energy)[:, 0]
+    clock = power.sustained_clock(gpus, 2 * gpus.vector_lanes, energy, C)[:, 0]
     share = dict(zip(GPUS, clock / gpus.clock[:, 0], strict=True))
     assert share["t4"] < 0.6
     assert share["p4"] < 0.85
@@ -94,9 +94,14 @@ def test_small_boards_cannot_hold_their_boost_clock_and_large_ones_can(gpus: Dev
 
 
 def test_the_power_law_by_hand() -> None:
-    # 70 W / (40 units x 128 FLOPs x 20 pJ) = 683.6 MHz, between 585 and 1590 MHz.
-    clock = power.sustained_clock(columns_of("t4"), np.array([[128.0]]), np.array([[20e-12]]))
-    assert clock[0, 0] == pytest.approx(683.6e6, rel=1e-4)
+    # (70 - 10) W / (40 units x 128 FLOPs x 18 pJ) = 651 MHz, between 585 and 1590 MHz.
+    constants = replace(C, idle_power=10.0)
+    device, energy = columns_of("t4"), np.array([[18e-12]])
+    clock = power.sustained_clock(device, np.array([[128.0]]), energy, constants)
+    assert clock[0, 0] == pytest.approx(651.04e6, rel=1e-4)
+    # Work that issues multiply-adds at three clocks in four may run a third faster.
+    faster = power.sustained_clock(device, np.array([[96.0]]), energy, constants)
+    assert faster == pytest.approx(clock * 4 / 3)
 
 
 def test_lanes_for_every_slot_leave_none_for_loads() -> None:
@@ -110,20 +115,30 @@ def test_lanes_for_every_slot_leave_none_for_loads() -> None:
 
 def test_unknown_power_means_boost_clock() -> None:
     device = replace(columns_of("t4"), board_power=np.array([[np.nan]]))
-    assert power.sustained_clock(device, np.array([[128.0]]), np.array([[2e-11]])) == 1590e6
+    clock = power.sustained_clock(device, np.array([[128.0]]), np.array([[2e-11]]), C)
+    assert clock == 1590e6
 
 
 def test_energy_per_flop_falls_with_each_process_step() -> None:
     energy = power.flop_energy(np.array([2016, 2019, 2020, 2022]), C)
-    expected = C.flop_energy * np.array([4 / 3, 1, C.process_gain, C.process_gain**2])
+    expected = C.flop_energy * np.array([1, 1, C.process_gain, C.process_gain**2])
     np.testing.assert_allclose(energy, expected)
 
 
 def test_a_burst_ends_at_the_sustained_clock() -> None:
     device, sustained = columns_of("t4"), np.array([[700e6]])
     clocks = [power.burst_clock(sustained, device, np.array(t), C)[0, 0] for t in (0, 1e-3, 10.0)]
-    assert 1590e6 >= clocks[0] > clocks[1] > clocks[2]
+    assert 1590e6 == clocks[0] > clocks[1] > clocks[2]
     assert clocks[2] == pytest.approx(700e6, rel=1e-3)
+
+
+def test_a_board_twice_over_its_limit_uses_a_burst_up_in_half_the_time() -> None:
+    """At a clock of 1 / sqrt(2) of the boost clock, f V^2 with V following the root of f has half
+    the power: after half of the window, half of the headroom is left."""
+    device, constants = columns_of("t4"), replace(C, burst_window=4e-3)
+    sustained = device.clock / np.sqrt(2)
+    clock = power.burst_clock(sustained, device, np.array(2e-3), constants)
+    np.testing.assert_allclose(clock, (sustained + device.clock) / 2)
 
 
 # Bandwidth
@@ -134,6 +149,21 @@ def test_delivered_bandwidth_stays_below_the_peak(gpus: DeviceColumns) -> None:
     assert (stream < gpus.dram_bandwidth).all()
     assert (strided <= stream).all()
     assert (bandwidth.l2_bandwidth(gpus, C) >= gpus.dram_bandwidth).all()
+
+
+def test_channels_of_memory_limit_loads_across_rows_by_hand() -> None:
+    """With 8 ns between rows. P4: 256 bits are 8 channels of GDDR5, 8 x 32 B / 8 ns = 32 GB/s.
+    T4: 16 of GDDR6, with segments of 64 B 128 GB/s. A100: 80 of HBM2, 640 GB/s. P100: 32 of HBM's
+    128 bits, 128 GB/s."""
+    names = ("p4", "t4", "a100-pcie-40gb", "p100-pcie")
+    found = bandwidth.strided_bandwidth(columns_of(*names), replace(C, row_interval=8e-9))
+    np.testing.assert_allclose(found[:, 0], [32e9, 128e9, 640e9, 128e9])
+
+
+def test_unknown_channels_of_memory_load_across_rows_as_streams() -> None:
+    device = replace(columns_of("t4"), memory_channels=np.array([[np.nan]]))
+    found = bandwidth.strided_bandwidth(device, C)
+    assert found == bandwidth.stream_bandwidth(device, C)
 
 
 def test_a_measured_bandwidth_is_what_streams_reach() -> None:
@@ -246,7 +276,10 @@ def test_more_peak_bandwidth_or_units_never_hurt() -> None:
 
 def test_twice_as_fast_in_everything_takes_half_the_time() -> None:
     device = columns_of(*GPUS)
-    twice = scaled(device, clock=2, base_clock=2, board_power=2, dram_bandwidth=2, l2_bandwidth=2)
+    twice = scaled(
+        device, clock=2, base_clock=2, dram_bandwidth=2, memory_channels=2, l2_bandwidth=2
+    )
+    twice = replace(twice, board_power=2 * device.board_power - C.idle_power)  # above idle, twice
     p = product(1, 4000, 300, 900, strided=True)
     np.testing.assert_allclose(linear_seconds(p, twice), linear_seconds(p, device) / 2)
     rows, length = np.array([5000.0]), np.array([3000.0])

@@ -53,7 +53,7 @@ class Constants(ConstantTable):
         "the same for norms and softmax of float32", _PRODUCTS,
     )  # fmt: skip
     product_overlap: float = constant(
-        2.67, 1.5, 12, "1",
+        2.21, 1.5, 12, "1",
         "the same for matrix products, which load one step ahead of their arithmetic",
         _PRODUCTS, guess=4.0,
     )  # fmt: skip
@@ -137,7 +137,7 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Clocks and power
     flop_energy: float = constant(
-        1.6e-11, 8e-12, 3e-11, "J",
+        1.69e-11, 8e-12, 3e-11, "J",
         "board energy per float32 FLOP of dense work in a 12 nm process",
         _PRODUCTS, guess=1.8e-11,
     )  # fmt: skip
@@ -146,15 +146,22 @@ class Constants(ConstantTable):
         "energy per FLOP of one process generation over the one before",
         "16 to 7 nm and 7 to 5 nm: foundries state 0.4 to 0.7",
     )  # fmt: skip
-    burst_share: float = constant(
-        0.53, 0.02, 1.0, "1",
-        "share of the headroom between sustained and boost clock that short work uses",
-        _PRODUCTS, guess=0.4,
+    idle_power: float = constant(
+        10.0, 5, 40, "W",
+        "that a board draws without work, which its limit leaves no clock for",
+        "textbook: 70 and 75 W boards idle at 6 to 10 W; not fitted",
+    )  # fmt: skip
+    dense_share: float = constant(
+        0.85, 0.6, 1.0, "1",
+        "share of a network's time that its dense work takes; the controller averages over the "
+        "rest, which leaves its power to that",
+        "share of products in the predicted time of transformers on a T4; not fitted",
     )  # fmt: skip
     burst_window: float = constant(
-        0.000681, 0.0002, 0.05, "s",
-        "length of dense work, repeated with pauses, at which half of that is gone",
-        _PRODUCTS, guess=0.0015,
+        0.00393, 0.0002, 0.05, "s",
+        "length of dense work, repeated with pauses, at which half of the headroom between "
+        "sustained and boost clock is gone, if the power at both were the same",
+        _PRODUCTS, guess=0.003,
     )  # fmt: skip
     # Products on matrix engines
     matrix_share: float = constant(
@@ -199,62 +206,58 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Products in float32 on vector lanes
     tile_ceiling: float = constant(
-        0.959, 0.85, 1.0, "1",
+        0.98, 0.85, 1.0, "1",
         "share of a unit's rate in the main loop of an endless tile", _PRODUCTS, guess=0.96,
     )  # fmt: skip
     tile_half_side: float = constant(
-        29.2, 5, 60, "elements",
+        28.9, 5, 60, "elements",
         "side of the tile (root of its area) that reaches half of that", _PRODUCTS, guess=27.0,
     )  # fmt: skip
     tile_steepness: float = constant(
-        2.09, 0.5, 4, "1",
-        "exponent of the side", _PRODUCTS, guess=1.6,
+        2.0, 0.5, 4, "1",
+        "exponent of the side",
+        "textbook: of the tile's area; not fitted, as one device's tiles do not show it",
     )  # fmt: skip
     contraction_half: float = constant(
-        8.17, 2, 60, "elements",
+        7.95, 2, 60, "elements",
         "steps of the contraction that prologue and epilogue of a tile take",
         _PRODUCTS, guess=12.0,
     )  # fmt: skip
     hiding_warps: float = constant(
-        2.18, 0.2, 8, "warps",
+        2.55, 0.2, 8, "warps",
         "warps on a unit at which half of the latency is hidden", _PRODUCTS, guess=2.5,
     )  # fmt: skip
-    strided_share: float = constant(
-        0.553, 0.3, 1.0, "1",
-        "DRAM throughput of tile loads across rows over that of streams, from Volta on",
-        _PRODUCTS, guess=0.55,
-    )  # fmt: skip
-    strided_share_pascal: float = constant(
-        0.249, 0.15, 0.6, "1",
-        "the same for the kernels of Pascal and earlier, with 32-byte row segments",
-        _PRODUCTS, guess=0.28,
+    row_interval: float = constant(
+        6.94e-09, 3e-09, 1.5e-08, "s",
+        "between two rows that a channel of main memory opens, each for one segment of a tile",
+        _PRODUCTS, guess=7e-09,
     )  # fmt: skip
     strided_rate_pascal: float = constant(
-        0.879, 0.6, 1.0, "1",
+        0.885, 0.6, 1.0, "1",
         "arithmetic rate of Pascal's kernels with both operands along the contraction, "
         "over the others", _PRODUCTS, guess=0.82,
     )  # fmt: skip
     bias_passes: float = constant(
-        1.84, 1.0, 3.0, "1",
+        1.66, 1.0, 3.0, "1",
         "times that the result of a linear layer with bias is written or read",
         _PRODUCTS, guess=2.2,
     )  # fmt: skip
     slab_share: float = constant(
-        4.51, 0.2, 10, "1",
+        3, 0.2, 3, "1",
         "size of the operand slab of a wave, in L2 sizes, at which half is read again",
         _PRODUCTS, guess=2.0,
     )  # fmt: skip
     slab_steepness: float = constant(
-        1.97, 0.5, 4, "1",
+        1.14, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=2.0,
     )  # fmt: skip
     lockstep_share: float = constant(
-        4.74, 0.3, 30, "1",
+        6.87, 0.3, 30, "1",
         "bytes of one row of each block in flight, in L2 sizes, at which half of the "
         "blocks of a wave have drifted too far apart to share loads", _PRODUCTS, guess=3.0,
     )  # fmt: skip
     lockstep_steepness: float = constant(
-        1.05, 0.5, 4, "1",
+        1.5, 0.5, 4, "1",
         "steepness of that", _PRODUCTS, guess=1.2,
     )  # fmt: skip
     # Gradients and norms of a training step
@@ -350,21 +353,21 @@ class Constants(ConstantTable):
     )  # fmt: skip
     # Convolution in float32
     implicit_rate: float = constant(
-        0.807, 0.5, 1.0, "1",
+        0.714, 0.5, 1.0, "1",
         "arithmetic rate of implicit GEMM over GEMM: index arithmetic, halo loads, not for 1 x 1",
         _CONVOLUTIONS, guess=0.85,
     )  # fmt: skip
     image_transform_share: float = constant(
-        0.508, 0.2, 1.0, "1",
+        0.502, 0.2, 1.0, "1",
         "DRAM throughput of Winograd's transforms of images over that of streams",
         _CONVOLUTIONS, guess=0.6,
     )  # fmt: skip
     weight_transform_share: float = constant(
-        0.303, 0.1, 1.0, "1",
+        0.281, 0.1, 1.0, "1",
         "the same of its transform of the weights", _CONVOLUTIONS, guess=0.4,
     )  # fmt: skip
     winograd_rate: float = constant(
-        0.809, 0.3, 1.0, "1",
+        0.708, 0.3, 1.0, "1",
         "arithmetic rate of fused Winograd over GEMM: transforms in the main loop",
         _CONVOLUTIONS, guess=0.75,
     )  # fmt: skip

@@ -61,6 +61,8 @@ class DeviceColumns:
     """Whether error correction takes bandwidth of the main memory."""
     multilevel_memory: Array
     """Whether main memory signals with more than two levels (GDDR6X, GDDR7)."""
+    memory_channels: Array
+    """Channels of main memory, each with open rows of its own."""
     generation: Array
     """GPU generation by `GENERATIONS`, NaN where the architecture is not in it."""
     issued_lanes: Array
@@ -151,6 +153,7 @@ def _row(target: Target) -> tuple[float, ...]:
         "groups_depthwise": profile.kind == "gpu" and profile.vendor == "AMD",
         "in_line_ecc": _ecc(profile) == "in-line",
         "multilevel_memory": _memory_type(profile) in MULTILEVEL,
+        "memory_channels": _memory_channels(profile),
         "generation": _generation(profile),
         "issued_lanes": _issued_lanes(profile),
         "resident_threads": _resident_threads(profile),
@@ -160,6 +163,30 @@ def _row(target: Target) -> tuple[float, ...]:
 
 
 MULTILEVEL = ("GDDR6X", "GDDR7")
+
+
+CHANNEL_BITS = {
+    "GDDR5": 32, "GDDR6": 16, "GDDR7": 8,
+    "HBM": 128, "HBM2": 64, "HBM3": 32, "LPDDR4": 16, "LPDDR5": 16, "DDR4": 64, "DDR5": 32,
+}  # fmt: skip
+"""Bits of an independent channel by type of memory, for HBM2 and later a pseudo channel (JEDEC
+JESD212, 250, 239, 235, 238, 209-4, 209-5, 79-4, 79-5); what follows the name changes nothing."""
+
+
+WHOLE_CHANNELS = 6
+"""Generation whose HBM2 is taken to run as HBM did, without pseudo channels: they are an option of
+JESD235A, and loads across rows on a P100 show half as many."""
+
+
+def _memory_channels(profile: DeviceProfile) -> float | None:
+    level, kind = profile.level(profile.main_memory), _memory_type(profile)
+    if level is None or level.bus_width is None or level.bus_width.si is None or kind is None:
+        return None
+    fits = [name for name in CHANNEL_BITS if kind.startswith(name)]
+    if not fits:
+        return None
+    whole = "HBM" in fits and _generation(profile) == WHOLE_CHANNELS
+    return level.bus_width.si / CHANNEL_BITS["HBM" if whole else max(fits, key=len)]
 
 
 def _memory_type(profile: DeviceProfile) -> str | None:

@@ -21,14 +21,14 @@ NEUTRAL: dict[str, dict[str, float]] = {
     "dram efficiency": {"dram_share": 1.0, "dram_share_pascal": 1.0, "ecc_share": 1.0},
     "l2 residency": {"residency_share": NOTHING},
     "power limit": {"flop_energy": NOTHING},
-    "burst clock": {"burst_share": 0.0},
+    "burst clock": {"burst_window": NOTHING},
     "overlap": {"row_overlap": 50.0, "product_overlap": 50.0},
     "tile size": {"tile_ceiling": 1.0, "tile_half_side": NOTHING},
     "contraction": {"contraction_half": 0.0},
     "latency hiding": {"hiding_warps": NOTHING},
     "operand reuse": {"slab_share": EVERYTHING, "lockstep_share": EVERYTHING},
     "strided loads": {
-        "strided_share": 1.0, "strided_share_pascal": 1.0, "strided_rate_pascal": 1.0,
+        "row_interval": 3e-09, "strided_rate_pascal": 1.0,
     },
     "bias": {"bias_passes": 1.0},
     "row clocks": {

@@ -30,9 +30,9 @@ GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("bmm", "linear"),
         (
-            "burst_share", "burst_window", "tile_ceiling", "tile_half_side",
-            "tile_steepness", "contraction_half", "hiding_warps", "strided_share",
-            "strided_share_pascal", "strided_rate_pascal", "slab_share", "slab_steepness",
+            "flop_energy", "burst_window", "tile_ceiling", "tile_half_side",
+            "contraction_half", "hiding_warps", "row_interval",
+            "strided_rate_pascal", "slab_share", "slab_steepness",
             "lockstep_share", "lockstep_steepness", "product_overlap", "bias_passes",
         ),
     ),

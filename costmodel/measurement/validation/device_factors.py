@@ -70,6 +70,7 @@ def network_times(
         columns,
         vector_lanes=columns.vector_lanes * factors.vector,
         dram_bandwidth=columns.dram_bandwidth * factors.bandwidth,
+        memory_channels=columns.memory_channels * factors.bandwidth,
         l2_bandwidth=columns.l2_bandwidth * factors.cache,
         launch_overhead=columns.launch_overhead * factors.launch,
     )

@@ -69,9 +69,9 @@ def _elementwise(inputs: int) -> KernelLaw:
     return law
 
 
-def _clock(device: DeviceColumns, constants: Constants) -> Array:
-    per_clock = dense_flops_per_clock(device)
-    return sustained_clock(device, per_clock, flop_energy(device.year, constants))
+def _clock(device: DeviceColumns, constants: Constants, issued: float) -> Array:
+    per_clock = issued * dense_flops_per_clock(device)
+    return sustained_clock(device, per_clock, flop_energy(device.year, constants), constants)
 
 
 def _layer_norm(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array:
@@ -82,9 +82,14 @@ def _softmax(sizes: Sizes, device: DeviceColumns, constants: Constants) -> Array
     return softmax_time(sizes["b"], sizes["h"], device, constants)
 
 
-def _dense(time_at: Callable[[Array], Array], device: DeviceColumns, c: Constants) -> Array:
-    """Time of dense work that is run alone, at the clock that its length allows."""
-    sustained = _clock(device, c)
+def _dense(
+    time_at: Callable[[Array], Array], device: DeviceColumns, c: Constants, issued: float = 1.0
+) -> Array:
+    """Time of dense work that is run alone, at the clock that its length allows.
+
+    `issued` is the share of clocks at which it issues multiply-adds: the fewer, the less power.
+    """
+    sustained = _clock(device, c, issued)
     rate = dense_flops_per_clock(device)
     busy = time_at(rate * sustained)
     return time_at(rate * burst_clock(sustained, device, busy, c))
@@ -129,7 +134,7 @@ def _convolution(sizes: Sizes, device: DeviceColumns, constants: Constants) -> A
     def fastest(rate: Array) -> Array:
         return np.asarray(algorithm_times(conv, rate, device, constants).min(axis=0))
 
-    return _dense(fastest, device, constants)
+    return _dense(fastest, device, constants, constants.implicit_rate)
 
 
 LAWS: dict[str, KernelLaw] = {

@@ -38,11 +38,23 @@ def stream_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
     return reached
 
 
+SEGMENT = 64.0
+"""Bytes that a tile takes from a row at a time: two sectors of 32 bytes."""
+SEGMENT_PASCAL = 32.0
+"""The same of the kernels of Pascal and earlier: 8 elements."""
+
+
 @once
 def strided_bandwidth(device: DeviceColumns, constants: Constants) -> Array:
-    """B/s of DRAM for tile loads that take a short segment from each of many rows."""
-    share = np.where(is_pascal(device), constants.strided_share_pascal, constants.strided_share)
-    reached: Array = stream_bandwidth(device, constants) * share
+    """B/s of DRAM for tile loads that take a short segment from each of many rows.
+
+    Each segment opens a row of DRAM, and a channel can open one only so often (tRRD, and a quarter
+    of tFAW, in a memory's data sheet). Memories of many slow channels (HBM) suffer less from it
+    than those of few fast ones (GDDR). Unknown channels: as a stream.
+    """
+    segment = np.where(is_pascal(device), SEGMENT_PASCAL, SEGMENT)
+    opened = device.memory_channels * segment / constants.row_interval
+    reached: Array = np.fmin(stream_bandwidth(device, constants), opened)
     return reached
 
 

@@ -60,7 +60,8 @@ class Board:
         held = boost
         if "power" in laws:
             energy = flop_energy(device.year, constants)
-            clock = sustained_clock(device, boost / device.clock, energy)
+            average = constants.dense_share * boost / device.clock
+            clock = sustained_clock(device, average, energy, constants)
             held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
         return Float32(device, boost, held, constants)
 

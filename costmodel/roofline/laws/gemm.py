@@ -270,8 +270,9 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     """Bytes of operands that come from DRAM: each once, and what L2 could not keep again.
 
     The blocks in flight form a slab of operands, along columns first. If the slab overflows L2,
-    the next wave reads its share again. Blocks drift apart along the contraction: if L2 does not
-    hold that much of every block in flight, those of one wave no longer share their loads.
+    the next wave reads its share again. Blocks drift apart along the contraction, with about the
+    fourth root of the waves, as Pascal's linear layers show: if L2 does not hold that much of
+    every block in flight, those of one wave no longer share their loads.
     """
     product, tile, blocks = tiling.product, tiling.tile, tiling.blocks
     flying = np.minimum(device.units * np.maximum(1, FULL_WARPS * WARP / tile.threads), blocks)
@@ -285,7 +286,8 @@ def operand_reads(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     by_tile = np.maximum(by_wave, blocks * (width + height))
     l2 = device.l2_capacity
     kept = hit_share(slab, constants.slab_share * l2, constants.slab_steepness)
-    in_step = hit_share(flying * depth, constants.lockstep_share * l2, constants.lockstep_steepness)
+    apart = flying * depth * np.sqrt(np.sqrt(blocks / flying))
+    in_step = hit_share(apart, constants.lockstep_share * l2, constants.lockstep_steepness)
     reads: Array = once + (1 - kept) * (by_wave - once) + (1 - in_step) * (by_tile - by_wave)
     return reads
 
@@ -297,7 +299,7 @@ def transfer_time(tiling: Tiling, device: DeviceColumns, constants: Constants) -
     loads = stream = stream_bandwidth(device, constants)
     if np.any(product.strided):
         strided = strided_bandwidth(device, constants)
-        loads = np.where(product.across_rows(device), strided, stream)
+        loads = np.where(product.strided, strided, stream)
     parts = np.asarray(tiling.splits)
     passes = product.result_passes + np.where(parts > 1, 2.0 * parts, 0.0)
     time: Array = reads / loads + passes * product.result_bytes / stream
