@@ -50,7 +50,9 @@ class Board:
     def float32(self) -> Float32:
         """What one unit of the devices `with_lanes` computes in float32."""
         laws, device = self._laws, self.columns.take(self.with_lanes)
-        peak = self._limits.matrix_peak[self.with_lanes, self._limits.dtypes.index("float32")]
+        code = self._limits.dtypes.index("float32")
+        peak = self._limits.matrix_peak[self.with_lanes, code]
+        engine = peak > self._limits.vector_peak[self.with_lanes, code]
         boost = peak[:, None, None] / device.units
         if "issue" in laws:
             boost = boost * issue_share(device)
@@ -63,7 +65,7 @@ class Board:
             average = constants.dense_share * boost / device.clock
             clock = sustained_clock(device, average, energy, constants)
             held = boost * np.nan_to_num(clock / device.clock, nan=1.0)
-        return Float32(device, boost, held, constants)
+        return Float32(device, boost, held, engine[:, None, None], constants)
 
 
 class Float32(NamedTuple):
@@ -74,6 +76,8 @@ class Float32(NamedTuple):
     """FLOP/s of one unit that its schedulers can issue at the boost clock."""
     held: Array
     """The same at the clock that the board's power leaves to dense work."""
+    engine: Array
+    """Whether that is of matrix engines, which multiply float32 faster than vector lanes."""
     constants: Constants
 
 

@@ -105,6 +105,7 @@ def algorithm_times(
     device: DeviceColumns,
     constants: Constants,
     boost_rate: Array | None = None,
+    beside: Array | bool = False,
 ) -> Array:
     """Seconds of each of `ALGORITHMS`, (algorithms, devices, ops); infinite where it can't be.
 
@@ -116,9 +117,11 @@ def algorithm_times(
         device: columns of the devices.
         constants: of the laws.
         boost_rate: the same at the boost clock, by default that of the vector lanes.
+        beside: where other lanes than those that multiply work out the indices of implicit GEMM.
     """
     boost = 2 * device.vector_lanes * device.clock if boost_rate is None else boost_rate
-    rate = unit_rate * np.where(conv.taps > 1, constants.implicit_rate, 1.0)
+    indexed = np.where(beside, 1.0, constants.implicit_rate)
+    rate = unit_rate * np.where(conv.taps > 1, indexed, 1.0)
     product, offers = implicit_product(conv), [Offer(implicit_kernels(device), conv.count)]
     (rows,) = np.asarray(np.atleast_2d(conv.suits_winograd).any(axis=0)).nonzero()
     if rows.size:

@@ -75,11 +75,13 @@ def convolution_seconds(
     boost_rate: Array,
     device: DeviceColumns,
     constants: Constants,
+    beside: Array,
 ) -> Array:
     """Seconds of dense convolutions, (devices, batches, rows).
 
     Arguments as above; `boost_rate` is the rate of one unit at the boost clock, which work between
-    pauses for memory may use.
+    pauses for memory may use, and `beside` tells matrix engines from vector lanes: indices of
+    pixels are worked out on the lanes, which are not those that multiply then.
     """
     taps = np.maximum(ops.taps, 1)
     repeated = ops.rows * ops.contraction * 4
@@ -94,5 +96,5 @@ def convolution_seconds(
         unfolding=unfolding,
         suits_winograd=ops.square & (ops.taps == 9) & (unfolding > 4.5),
     )
-    times = algorithm_times(conv, unit_rate, device, constants, boost_rate)
+    times = algorithm_times(conv, unit_rate, device, constants, boost_rate, beside)
     return np.asarray(times.min(axis=0))

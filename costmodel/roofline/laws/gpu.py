@@ -230,7 +230,7 @@ class _Run:
         rows = np.concatenate([direct, products])
         if not lanes.size or not rows.size:
             return None
-        device, boost, held, constants = self.board.float32
+        device, boost, held, engine, constants = self.board.float32
         vector, matrix = self.vector_rate.take(rows, -1), self.matrix_rate.take(rows, -1)
         where: Any = (..., rows)
         if len(lanes) < self.shape[0]:
@@ -239,7 +239,7 @@ class _Run:
         found = []
         if direct.size:
             some = select(ops, direct)
-            seconds = convolution_seconds(some, held, boost, device, constants)
+            seconds = convolution_seconds(some, held, boost, device, constants, engine)
             if self.on("bias") and some.bias.any():
                 adding = self._bias_time(some)
                 seconds += adding[lanes] if len(adding) > len(lanes) else adding
