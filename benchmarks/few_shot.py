@@ -61,6 +61,7 @@ def measured_tests(data: Path, only: str) -> Iterator[Test]:
     parser = argparse.ArgumentParser()
     parser.add_argument("-d")
     parser.add_argument("--fast-norm", action="store_true")
+    parser.add_argument("--compiled", action="store_true", default=None)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--precision")
     parser.add_argument("--mode", default="infer")
@@ -72,7 +73,8 @@ def measured_tests(data: Path, only: str) -> Iterator[Test]:
         words = parser.parse_args(shlex.split(run["options"]))
         constants = DEFAULT if not words.constants else read_constants(Path(words.constants))
         request = Request(
-            precision=words.precision, fast_norm=words.fast_norm, limit=words.limit, mode=words.mode
+            precision=words.precision, fast_norm=words.fast_norm, limit=words.limit,
+            mode=words.mode, compiled=words.compiled,
         )
         ours = run["file"].startswith("benchmarks/")
         path = (HERE.parent if ours else data) / run["file"]
@@ -140,7 +142,7 @@ def main() -> int:
         for test in source:
             rows.append(judged(test, chosen.draws))
             print(json.dumps(rows[-1]), flush=True)
-    chosen.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            chosen.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
