@@ -73,8 +73,11 @@ def measured_tests(data: Path, only: str) -> Iterator[Test]:
         words = parser.parse_args(shlex.split(run["options"]))
         constants = DEFAULT if not words.constants else read_constants(Path(words.constants))
         request = Request(
-            precision=words.precision, fast_norm=words.fast_norm, limit=words.limit,
-            mode=words.mode, compiled=words.compiled,
+            precision=words.precision,
+            fast_norm=words.fast_norm,
+            limit=words.limit,
+            mode=words.mode,
+            compiled=words.compiled,
         )
         ours = run["file"].startswith("benchmarks/")
         path = (HERE.parent if ours else data) / run["file"]

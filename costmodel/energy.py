@@ -232,7 +232,8 @@ def _rates_of(targets: tuple[Target, ...], dtypes: tuple[str, ...]) -> tuple[Arr
     known = [rates for rates in found if rates is not None]
 
     def column(name: str) -> Array:
-        return np.reshape([getattr(rates, name) for rates in known], (len(known), 1, -1))
+        values = np.array([getattr(rates, name) for rates in known], dtype=np.float64)
+        return values.reshape(len(known), 1, values[0].size if known else 1)
 
     names = (f.name for f in fields(EnergyRates) if f.name != "notes")
     rates = EnergyRates(**{name: column(name) for name in names}, notes=())  # type: ignore[arg-type]

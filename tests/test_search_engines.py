@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import costmodel as cm
 from costmodel.cli import main
 from costmodel.errors import UnknownNameError, UsageError
 from costmodel.estimation import estimate
@@ -104,6 +105,14 @@ def test_a_device_that_cannot_compute_so_does_not_stop_the_others(cache: Path) -
     ]  # fmt: skip
     assert not found.failures
     assert "it computes in bfloat16, int8" in found.unable["tpu-v4"]
+
+
+def test_devices_of_unknown_power_alone_have_no_energy(cache: Path) -> None:
+    phones = [p.id for p in cm.list_devices() if p.board_power is None and p.peak("float32")][:2]
+    assert len(phones) == 2
+    for devices in (phones[:1], phones):
+        rows = run_sweep(cases_of(["zoo:fasternet_t0"], devices)).rows
+        assert [row["energy_j"] for row in rows] == [None] * len(devices)
 
 
 def test_patterns_stand_for_the_models_they_match() -> None:

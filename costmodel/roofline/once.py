@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from operator import is_
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 
@@ -21,13 +20,21 @@ Rest = TypeVarTuple("Rest")
 Found = TypeVar("Found")
 
 
+def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    """Whether the arguments are the same objects; a loop is sooner done than `map` with `all`."""
+    for one, other in zip(before, now, strict=True):  # noqa: SIM110
+        if one is not other:
+            return False
+    return True
+
+
 def once(law: Callable[[About, *Rest], Found]) -> Callable[[About, *Rest], Found]:
     """The law, worked out again only when its further arguments are other objects than before."""
 
     @wraps(law)
     def known(about: About, *rest: *Rest) -> Found:
         last = about.found.get(law)
-        if last is None or not all(map(is_, last[0], rest)):
+        if last is None or not _same(last[0], rest):
             last = about.found[law] = (rest, law(about, *rest))
         result: Found = last[1]
         return result

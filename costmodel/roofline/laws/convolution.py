@@ -129,8 +129,7 @@ def algorithm_times(
         own, boost = (r if r.shape[-1] == 1 else r[..., rows] for r in (unit_rate, boost))
         product = stacked([product, winograd_product(some)])
         offers.append(Offer(winograd_kernels(device), len(rows)))
-        whole = np.broadcast_to(own, (*own.shape[:-1], len(rows)))
-        rate = np.concatenate([rate, whole], axis=-1)
+        rate = np.concatenate([rate, own * np.ones(len(rows))], axis=-1)
     products = fastest_time(product, offers, rate, device, constants)
     times = np.full((len(ALGORITHMS), *products.shape[:-1], conv.count), np.inf)
     times[0] = products[..., : conv.count]

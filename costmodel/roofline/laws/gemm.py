@@ -158,33 +158,19 @@ class Tile:
         return side
 
 
-@dataclass(frozen=True)
 class Tiling:
     """Products cut into tiles, each computed in `splits` parts of the contraction."""
 
-    product: Product
-    tile: Tile
-    splits: int | Array = 1
-
-    @cached_property
-    def across(self) -> Array:
+    def __init__(self, product: Product, tile: Tile, splits: int | Array = 1) -> None:
+        self.product, self.tile, self.splits = product, tile, splits
+        self.across: Array = np.ceil(product.columns / tile.columns)
         """Tiles along the columns of one product."""
-        return np.asarray(np.ceil(self.product.columns / self.tile.columns))
-
-    @cached_property
-    def down(self) -> Array:
+        self.down: Array = np.ceil(product.rows / tile.rows)
         """Tiles along the rows of one product."""
-        return np.asarray(np.ceil(self.product.rows / self.tile.rows))
-
-    @cached_property
-    def unsplit(self) -> Array:
+        self.unsplit: Array = product.batches * self.across * self.down
         """Tiles of all products."""
-        return np.asarray(self.product.batches * self.across * self.down)
-
-    @cached_property
-    def blocks(self) -> Array:
+        self.blocks: Array = self.unsplit * splits
         """Blocks of threads: a tile has one for each part."""
-        return np.asarray(self.unsplit * self.splits)
 
 
 class MainLoop(NamedTuple):

@@ -61,7 +61,7 @@ def gpu_times(
     """
     run = _Run(operators, ceilings, devices, laws, constants)
     compute, memory, lanes = run.compute(), run.memory(), run.lanes_time()
-    launch = np.broadcast_to(run.launch(), compute.shape)
+    launch = run.launch()
     busy = np.maximum(compute, lanes)
     if "overlap" in laws:
         joined = p_norm(busy, memory, constants.overlap)
